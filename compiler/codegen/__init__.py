@@ -1,0 +1,1 @@
+"""Printers that spell the loop IR in C and in CUDA."""

@@ -1,0 +1,1 @@
+"""The primitive ops, one class each, grouped in files by family."""

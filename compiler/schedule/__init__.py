@@ -1,0 +1,1 @@
+"""Decisions about how a kernel is computed: tiles, vectors, threads, unrolling."""

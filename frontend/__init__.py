@@ -1,0 +1,1 @@
+"""intaglio: trace a model into one file that runs, trains and explains itself."""

@@ -1,0 +1,1 @@
+"""Modules and functions from which models are built, under torch's names."""

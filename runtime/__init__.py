@@ -1,0 +1,1 @@
+"""Files, builds, devices and loaded models: everything needed to run a saved program."""

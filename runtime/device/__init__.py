@@ -1,0 +1,1 @@
+"""Where kernels run: one module for each kind of device."""

@@ -1,0 +1,1 @@
+"""The model file: its layout, its encoding, its validation."""

@@ -1,0 +1,1 @@
+"""The file format's protobuf schema and the Python module generated from it."""
