@@ -1,0 +1,65 @@
+"""The errors that intaglio raises: one class per layer, each also the Python class that a user
+would catch."""
+
+from __future__ import annotations
+
+import builtins
+
+
+class Error(Exception):
+    """Base of every error that intaglio raises on purpose."""
+
+
+class DTypeError(Error, TypeError):
+    """Operands whose dtypes do not fit an op or each other."""
+
+
+class ShapeError(Error, ValueError):
+    """Operands whose shapes do not fit an op, each other, or a function's signature."""
+
+
+class ArgumentError(Error, ValueError):
+    """An argument that is none of the values a function takes."""
+
+
+class IndexError(Error, builtins.IndexError):
+    """An index or axis outside its range, found when building a graph or while running it."""
+
+
+class GradientError(Error, RuntimeError):
+    """A derivative that was asked for and does not exist, or whose saved operand was changed."""
+
+
+class TraceError(Error, RuntimeError):
+    """Python code that can't be recorded: the value it wants exists only when the program runs."""
+
+
+class VerifyError(Error, ValueError):
+    """A graph that breaks the rules of the IR."""
+
+
+class FormatError(Error, ValueError):
+    """A file that is not a model, is damaged, or is of another version."""
+
+
+class CompileError(Error, RuntimeError):
+    """The C or CUDA compiler is missing, failed, or made something unusable."""
+
+
+class DeviceError(Error, RuntimeError):
+    """A device that is not there, or an operand on another device than the others."""
+
+
+class MemoryError(Error, builtins.MemoryError):
+    """The plan of a function needs more memory than it may take or than there is."""
+
+
+class InterruptedError(Error, KeyboardInterrupt):
+    """A native call was stopped by Ctrl-C; no state was changed by it."""
+
+
+class MissingExtra(Error, ImportError):
+    """An optional dependency is not installed; the message holds the pip line."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}: pip install 'intaglio[{extra}]'")

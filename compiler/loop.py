@@ -1,0 +1,231 @@
+"""The loop IR: what a kernel does, as loops over typed scalar expressions. C and CUDA are printed
+from it.
+
+    Kernel  = buffers, body                       body is a tuple of statements
+    Stmt    = Let(local, expr)                    a value, evaluated once
+| Store(buffer, index, expr)          one element (or one block of lanes, inside a vector loop)
+            | Loop(variable, extent, kind, body, folds)
+            | If(condition, body)                 condition: a bool expression without lanes
+Fold    = (local, kind, expr)                 joins expr over all iterations of its loop; local is
+bound after it
+    Expr    = Const | Local | Index | Load | Call
+
+Names exist only for the printer: variables are compared by identity. Sizes and index arithmetic are
+`dims.Size`, with loop variables as symbols (`dims.loop_variable`), so that index simplification is
+the polynomials' normal form. An index may also be an expression of dtype i64, for positions that
+are data. A `Call` names a function of the prelude (`add`, `exp`, `select`, `cast`, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Union
+
+from intaglio.compiler.dims import Dim, Shape, Size
+from intaglio.compiler.dtypes import DType, boolean, int64
+from intaglio.compiler.errors import Error
+from intaglio.compiler.types import TensorType
+
+
+class Unfusable(Error):
+    """Raised by an `element` rule that can't express an element at this index; the producer is then
+    materialised."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Buffer:
+    """Memory that a kernel reads or writes: dtype, logical shape, and the strides in elements of
+    its storage."""
+
+    dtype: DType
+    shape: Shape
+    strides: Shape
+    role: str = "input"
+    """`input`, `output`, or `scratch` (per thread, cache-sized)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Const:
+    """A number. Printed through a typed printer, bit for bit."""
+
+    value: int | float | bool
+    dtype: DType
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Local:
+    """A variable that a `Let`, a `Fold` or an enclosing construct binds."""
+
+    dtype: DType
+    hint: str = "v"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Index:
+    """The value of an index polynomial, as data."""
+
+    size: Size
+    dtype: DType = int64
+
+
+Position = Union[int, Dim, "Expr"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Load:
+    """An element of a buffer. With a `guard` (a bool expression) no address is formed where it is
+    false; the value is then zero."""
+
+    buffer: Buffer
+    index: tuple[Position, ...]
+    guard: Expr | None = None
+
+    @property
+    def dtype(self) -> DType:
+        """The buffer's element type."""
+        return self.buffer.dtype
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Call:
+    """A scalar function of the prelude applied to expressions."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+    dtype: DType
+
+
+Expr = Const | Local | Index | Load | Call
+
+COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
+
+
+def call(function: str, *arguments: Expr, dtype: DType | None = None) -> Call:
+    """Apply a function of the prelude. The result type is bool for comparisons, that of the second
+    operand for `select`, else that of the first, unless given."""
+    if dtype is None:
+        if function in COMPARISONS:
+            dtype = boolean
+        else:
+            dtype = arguments[1 if function == "select" else 0].dtype
+    return Call(function, arguments, dtype)
+
+
+def cast(value: Expr, dtype: DType) -> Expr:
+    """The value converted as the op `cast` defines it; itself when it has this type."""
+    return value if value.dtype == dtype else Call("cast", (value,), dtype)
+
+
+def number(value: int | float | bool, dtype: DType) -> Const:
+    """A constant of this type."""
+    return Const(value, dtype)
+
+
+def all_of(conditions: Sequence[Expr]) -> Expr | None:
+    """The conjunction of bool expressions; None of none."""
+    joined: Expr | None = None
+    for condition in conditions:
+        joined = condition if joined is None else call("and", joined, condition)
+    return joined
+
+
+def in_range(position: Size, low: Size, high: Size) -> Expr | None:
+    """Whether low <= position < high, as a bool expression; None when the bounds already say
+    yes."""
+    from intaglio.compiler.dims import bounds
+
+    found: list[Expr] = []
+    if bounds(position - low)[0] < 0:
+        found.append(call("ge", Index(position), Index(low)))
+    if bounds(high - 1 - position)[0] < 0:
+        found.append(call("lt", Index(position), Index(high)))
+    return all_of(found)
+
+
+class Operand:
+    """What an `element` rule sees of an operand: its type, and its element at a position.
+
+    `x(*position)` is a load or the inlined producer. `x.where(condition, *position)` is the element
+    where `condition` holds and zero elsewhere; nothing outside is touched."""
+
+    __slots__ = ("_at", "type")
+
+    def __init__(
+        self, type: TensorType, at: Callable[[tuple[Position, ...], Expr | None], Expr]
+    ) -> None:
+        self.type, self._at = type, at
+
+    def __call__(self, *position: Position) -> Expr:
+        return self._at(position, None)
+
+    def where(self, condition: Expr | None, *position: Position) -> Expr:
+        """The element where `condition` holds, zero elsewhere."""
+        return self._at(position, condition)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Let:
+    """Bind a local to the value of an expression, evaluated once here."""
+
+    local: Local
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Store:
+    """Write one element (a block of lanes inside a vector loop)."""
+
+    buffer: Buffer
+    index: tuple[Position, ...]
+    value: Expr
+    guard: Expr | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Fold:
+    """Join `value` over all iterations of the loop it stands in; `local` holds the result after the
+    loop.
+
+    `kind` is `sum`, `prod`, `max`, `min`, `any`, `all`, `argmax` or `argmin` (the last two give an
+    i64 position). In a vector loop floats are joined in the fixed order of architecture §6: chunks
+    of 4096, 64 (f64: 32) partials, halving tree, pairwise tree over chunks. In a serial loop:
+    chunks of 64 in order, pairwise tree over chunks."""
+
+    local: Local
+    kind: str
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Loop:
+    """`variable` runs from 0 to `extent`. `parallel` iterations are independent and split over
+    threads; `vector` ones are printed in blocks of lanes; `serial` ones run in order. `folds` are
+    joined over the iterations."""
+
+    variable: Dim
+    extent: Size
+    kind: str
+    body: tuple[Stmt, ...]
+    folds: tuple[Fold, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class If:
+    """Run the body where a condition (same for all lanes) holds."""
+
+    condition: Expr
+    body: tuple[Stmt, ...]
+
+
+Stmt = Let | Store | Loop | If
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Kernel:
+    """One kernel: its memory in the order of its parameters, and what it does. `name` is made,
+    never taken from a user."""
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    body: tuple[Stmt, ...]
+    scratch: tuple[Buffer, ...] = field(default=())

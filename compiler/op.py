@@ -1,0 +1,309 @@
+"""What an op is: one class that says everything the system needs to know about it, and the registry
+of them.
+
+Defining a subclass of `Op` with a `name` registers it; no other list of ops exists. Every generic
+test runs over the registry with the samples that the class carries, and every back end, pass and
+file asks the class. See `docs/ops.md` for how to add one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from intaglio.compiler.dims import Constraint, Shape, collecting
+from intaglio.compiler.dtypes import DType
+from intaglio.compiler.errors import Error, VerifyError
+from intaglio.compiler.ir import (
+    NO_ATTRIBUTES,
+    Attribute,
+    Attributes,
+    Graph,
+    Literal,
+    Node,
+    Value,
+)
+from intaglio.compiler.types import TensorType
+from intaglio.compiler.where import Places, describe
+
+Array = np.ndarray[Any, Any]
+V = TypeVar("V")
+
+
+class Sample:
+    """Inputs for the generic tests of an op: operands as types or arrays, attributes, and what
+    about it is checked."""
+
+    __slots__ = ("attributes", "derivative", "operands", "range")
+
+    def __init__(
+        self,
+        *operands: str | Array,
+        range: tuple[float, float] = (-2.0, 2.0),
+        derivative: bool = True,
+        **attributes: Attribute,
+    ) -> None:
+        """Operands are type texts such as `"f32[3,4]"` (filled from `range`, seeded) or arrays
+        taken as they are.
+
+        `derivative=False` leaves the finite-difference test out, for samples at which the op is not
+        smooth."""
+        self.operands, self.range, self.derivative, self.attributes = (
+            operands,
+            range,
+            derivative,
+            attributes,
+        )
+
+    def __repr__(self) -> str:
+        texts = [o if isinstance(o, str) else f"array{list(o.shape)}" for o in self.operands]
+        return ",".join(texts + [f"{k}={v}" for k, v in self.attributes.items()])
+
+
+class Op:
+    """Base of all ops. Every method gets the node's attributes as keywords.
+
+    `reads_order` is true for ops that look at more than one element of an operand per result
+    element (reductions, products): fusion treats only ops with `element` as inlinable. `checks` is
+    true when running it can record an error."""
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    checks: ClassVar[bool] = False
+    samples: ClassVar[Sequence[Sample]] = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if cls.__dict__.get("name"):
+            if cls.name in OPS:
+                raise VerifyError(f"the op {cls.name} is defined twice")
+            OPS[cls.name] = cls()
+
+    def type(self, *types: TensorType, **attributes: Any) -> TensorType | tuple[TensorType, ...]:
+        """The result type or types, or an `Error` that names the op, the operand types and the rule
+        that is broken."""
+        raise NotImplementedError(f"{self.name} lacks its type rule")
+
+    def reference(self, *arrays: Array, **attributes: Any) -> Array | tuple[Array, ...]:
+        """The meaning, in NumPy: the oracle of the tests and the fallback without a compiler."""
+        raise NotImplementedError(f"{self.name} lacks its reference")
+
+    def vjp(
+        self,
+        g: Ops[V],
+        dys: Sequence[V | None],
+        ys: Sequence[V],
+        xs: Sequence[V],
+        needs: Sequence[bool],
+        **attributes: Any,
+    ) -> Sequence[V | None]:
+        """Operand derivatives from result derivatives `dys` (None: zero), written in ops.
+
+        Returns one entry per operand: None where the derivative is zero, where `needs` is false, or
+        for integer operands."""
+        raise Error(f"{self.name} has no derivative")
+
+    def jvp(
+        self,
+        g: Ops[V],
+        dxs: Sequence[V | None],
+        xs: Sequence[V],
+        ys: Sequence[V],
+        **attributes: Any,
+    ) -> Sequence[V | None] | None:
+        """Result derivatives from operand derivatives, where that is cheaper than transposing
+        `vjp`; None: not given."""
+        return None
+
+    element: ClassVar[Callable[..., Any] | None] = None
+    """`element(self, index, *xs, **attributes)`: one result element as a scalar expression;
+    `xs[k](*index)` is a load or a fused producer."""
+
+    def fold(self, arrays: Sequence[Array | None], **attributes: Any) -> Array | None:
+        """The result for constant operands when that is worth having at compile time; None leaves
+        the node alone."""
+        return None
+
+    def simplify(self, g: Ops[V], xs: Sequence[V], node: Node) -> V | None:
+        """A simpler value with the same bits, made by `g` or one of `xs`; None leaves the node
+        alone."""
+        return None
+
+
+OPS: Final[dict[str, Op]] = {}
+"""The registry: every op by name. Importing `intaglio.compiler.ops` fills it."""
+
+
+def op_named(name: str) -> Op:
+    """The registered op of this name; raises `VerifyError` when there is none."""
+    found = OPS.get(name)
+    if found is None:
+        raise VerifyError(f"there is no op called {name!r}")
+    return found
+
+
+def result_types(
+    op: Op, types: Sequence[TensorType], attributes: Attributes
+) -> tuple[TensorType, ...]:
+    """What `op.type` says, always as a tuple."""
+    made = op.type(*types, **attributes)
+    return made if isinstance(made, tuple) else (made,)
+
+
+class Ops(Protocol, Generic[V]):
+    """What derivative rules and rewrites are written against: it applies ops to values of some
+    kind.
+
+    A graph builder makes nodes, the eager front end runs at once; the rules can't tell. Ops are
+    also methods: `g.add(a, b)`, `g.sum(x, axes=(0,))` are `g.apply("add", (a, b))[0]` and so on; an
+    op with several results gives a tuple."""
+
+    def apply(
+        self, op: str, inputs: Sequence[V], attributes: Attributes = NO_ATTRIBUTES
+    ) -> tuple[V, ...]:
+        """Apply an op by name; all its results."""
+        ...
+
+    def type_of(self, value: V) -> TensorType:
+        """The type of a value."""
+        ...
+
+    def full(self, number: float, dtype: DType, shape: Shape = ()) -> V:
+        """A tensor with every element equal to `number`."""
+        ...
+
+    def like(self, number: float, value: V) -> V:
+        """A tensor of the type of `value` with every element equal to `number`."""
+        ...
+
+    def constant(self, array: Array) -> V:
+        """A constant array."""
+        ...
+
+    def __getattr__(self, op: str) -> Callable[..., Any]:
+        """The op of this name as a method."""
+        ...
+
+
+class OpsBase(Generic[V]):
+    """The conveniences of `Ops`, on top of `apply` and `type_of`."""
+
+    def apply(
+        self, op: str, inputs: Sequence[V], attributes: Attributes = NO_ATTRIBUTES
+    ) -> tuple[V, ...]:
+        """Apply an op by name; all its results."""
+        raise NotImplementedError
+
+    def type_of(self, value: V) -> TensorType:
+        """The type of a value."""
+        raise NotImplementedError
+
+    def full(self, number: float, dtype: DType, shape: Shape = ()) -> V:
+        """A tensor with every element equal to `number`."""
+        return self.apply("full", (), {"value": number, "dtype": dtype, "shape": shape})[0]
+
+    def like(self, number: float, value: V) -> V:
+        """A tensor of the type of `value` with every element equal to `number`."""
+        type = self.type_of(value)
+        return self.full(number, type.dtype, type.shape)
+
+    def constant(self, array: Array) -> V:
+        """A constant array."""
+        return self.apply("constant", (), {"value": Literal(array)})[0]
+
+    def __getattr__(self, op: str) -> Callable[..., Any]:
+        if op.startswith("_") or op not in OPS:
+            raise AttributeError(op)
+
+        def call(*inputs: V, **attributes: Attribute) -> Any:
+            made = self.apply(op, inputs, attributes)
+            return made[0] if len(made) == 1 else made
+
+        return call
+
+
+class Builder(OpsBase[Value]):
+    """Builds a graph: applies type rules, appends nodes, and records the constraints that the rules
+    could not decide.
+
+    `where` is what the nodes made now carry; `placed(where)` sets it for a while.
+    """
+
+    def __init__(self) -> None:
+        self.inputs: list[Value] = []
+        self.nodes: list[Node] = []
+        self.constraints: list[Constraint] = []
+        self.where: Places = ()
+
+    def input(self, type: TensorType, hint: str = "") -> Value:
+        """A new input of the graph."""
+        self.inputs.append(value := Value(type, hint))
+        return value
+
+    def type_of(self, value: Value) -> TensorType:
+        """The type of a value."""
+        return value.type
+
+    def apply(
+        self, op: str, inputs: Sequence[Value], attributes: Attributes = NO_ATTRIBUTES
+    ) -> tuple[Value, ...]:
+        """Append a node; its results. A type error gets this builder's `where`."""
+        rule = op_named(op)
+        known = len(self.constraints)
+        try:
+            with collecting(self.constraints):
+                types = result_types(rule, [v.type for v in inputs], attributes)
+        except Error as error:
+            raise located(error, self.where) from None
+        if len(self.constraints) > known:
+            self._place_constraints(known)
+        node = Node(op, inputs, [Value(t) for t in types], attributes, self.where)
+        self.nodes.append(node)
+        return node.outputs
+
+    def append(self, node: Node) -> None:
+        """Append a node that exists already; its operands must be here or inputs."""
+        self.nodes.append(node)
+
+    def inline(self, graph: Graph, inputs: Sequence[Value]) -> list[Value]:
+        """Append a copy of `graph` applied to `inputs`; its outputs here."""
+        here = dict(zip(graph.inputs, inputs, strict=True))
+        for node in graph.nodes:
+            copy = node.with_inputs([here[v] for v in node.inputs])
+            here.update(zip(node.outputs, copy.outputs, strict=True))
+            self.nodes.append(copy)
+        for constraint in graph.constraints:
+            if constraint not in self.constraints:
+                self.constraints.append(constraint)
+        return [here[v] for v in graph.outputs]
+
+    @contextmanager
+    def placed(self, where: Places) -> Any:
+        """Let nodes made inside carry `where`."""
+        before, self.where = self.where, where
+        try:
+            yield
+        finally:
+            self.where = before
+
+    def graph(self, outputs: Iterable[Value]) -> Graph:
+        """What was built, with these outputs."""
+        return Graph(tuple(self.inputs), tuple(self.nodes), tuple(outputs), tuple(self.constraints))
+
+    def _place_constraints(self, first: int) -> None:
+        for k in range(first, len(self.constraints)):
+            c = self.constraints[k]
+            self.constraints[k] = Constraint(c.left, c.relation, c.right, describe(self.where))
+
+
+def located(error: Error, where: Places) -> Error:
+    """The same error with `(file:line)` added to its message, unless it has one or nothing is
+    known."""
+    text = str(error)
+    if not where or getattr(error, "located", False):
+        return error
+    made = type(error)(f"{text} ({describe(where)})")
+    made.located = True  # type: ignore[attr-defined]  # a mark of this function's own
+    return made
