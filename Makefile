@@ -84,7 +84,7 @@ conformance: .venv-torch/.ready
 	.venv-torch/bin/python tests/conformance/judge.py --tier1 --modes eager,jit,file $(ARGS)
 
 bench: .venv-bench/.ready
-	.venv-bench/bin/python benchmarks/run.py $(ARGS)
+	.venv-bench/bin/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache benchmarks/results
