@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # what type checkers see: written from the table below by
     # pytest tests/project/test_root.py --update-golden
 
+    from intaglio import (
+        data as data,
+        nn as nn,
+        optim as optim,
+    )
     from intaglio.compiler.dims import Dim as Dim
     from intaglio.compiler.dtypes import (
         bfloat16 as bfloat16,
@@ -56,16 +61,18 @@ _SUBMODULES = ("data", "nn", "optim")
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name or submodule on first use, and keep it: this runs once for each."""
-    if name in _HOME:
-        value: object = getattr(import_module(_HOME[name]), name)
-    elif name in _SUBMODULES:
-        value = import_module(f"intaglio.{name}")
-    else:
-        raise AttributeError(f"module 'intaglio' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # type checkers would take it as a promise that any name exists
+
+    def __getattr__(name: str) -> object:
+        """Import a public name or submodule on first use, and keep it: this runs once for each."""
+        if name in _HOME:
+            value = getattr(import_module(_HOME[name]), name)
+        elif name in _SUBMODULES:
+            value = import_module(f"intaglio.{name}")
+        else:
+            raise AttributeError(f"module 'intaglio' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
