@@ -6,6 +6,7 @@ INTAGLIO_TEST_CACHE=folder keeps the build cache between runs.
 """
 
 import ctypes
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -47,8 +48,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite golden texts")
 
 
+def is_installed() -> bool:
+    """Whether this Python has intaglio, as a copy or editable."""
+    try:
+        importlib.metadata.distribution("intaglio")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def lay_out_for_children(site: Path) -> None:
+    """Make a folder of links that looks like an installed copy, for the processes tests start."""
+    package = site / "intaglio"
+    package.mkdir(parents=True)
+    for entry in (ROOT / FOLDERS["intaglio"]).iterdir():
+        (package / entry.name).symlink_to(entry)
+    for name, folder in FOLDERS.items():
+        if name != "intaglio":
+            (package / name.rpartition(".")[2]).symlink_to(ROOT / folder)
+    paths = [str(site), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run one build cache: a fresh temporary folder, or the one named by the developer."""
+    if not is_installed() and "PYTEST_XDIST_WORKER" not in os.environ:
+        site = Path(tempfile.mkdtemp(prefix="intaglio-checkout-"))
+        lay_out_for_children(site)
+        config.add_cleanup(lambda: shutil.rmtree(site))
     kept = os.environ.get("INTAGLIO_TEST_CACHE")
     if kept:
         os.makedirs(kept, mode=0o700, exist_ok=True)
