@@ -1,1 +1,7 @@
-"""Optimizers and learning-rate schedules, under torch's names."""
+"""Optimizers with torch's names and arguments; every number they use is state that a saved program keeps."""
+
+from intaglio.optim._adam import Adam, AdamW
+from intaglio.optim._optimizer import Optimizer
+from intaglio.optim._sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]

@@ -1,0 +1,192 @@
+"""Losses as functions: how far predictions are from targets, reduced to a mean, a sum, or not at all."""
+
+from __future__ import annotations
+
+import intaglio as ig
+from intaglio._scope import entered
+from intaglio._tensor import Tensor
+from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.nn._normalized import log_softmax
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """The loss as `reduction` says: `mean`, `sum` or `none`."""
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    if reduction == "none":
+        return loss
+    raise ArgumentError(f"a loss's reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """(input - target)^2."""
+    with entered("mse_loss"):
+        difference = input - target
+        return reduced(difference * difference, reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """|input - target|."""
+    with entered("l1_loss"):
+        return reduced(ig.abs(input - target), reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """0.5 d^2 / beta where |d| < beta, else |d| - 0.5 beta, with d = input - target."""
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    with entered("smooth_l1_loss"):
+        distance = ig.abs(input - target)
+        near = distance * distance * (0.5 / beta)
+        return reduced(ig.where(distance < beta, near, distance - 0.5 * beta), reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
+    """0.5 d^2 where |d| <= delta, else delta (|d| - 0.5 delta), with d = input - target (Huber 1964)."""
+    with entered("huber_loss"):
+        distance = ig.abs(input - target)
+        far = delta * (distance - 0.5 * delta)
+        return reduced(ig.where(distance <= delta, 0.5 * distance * distance, far), reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+) -> Tensor:
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p; the logarithms are kept above -100."""
+    with entered("binary_cross_entropy"):
+        yes, no = ig.log(input).clamp(min=-100.0), ig.log1p(-input).clamp(min=-100.0)
+        loss = -(target * yes + (1.0 - target) * no)
+        return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """binary_cross_entropy(sigmoid(input), target), without overflow."""
+    with entered("binary_cross_entropy_with_logits"):
+        softplus = ig.log1p(ig.exp(-ig.abs(input))) + ig.relu(-input)
+        if pos_weight is not None:
+            loss = (1.0 - target) * input + (1.0 + (pos_weight - 1.0) * target) * softplus
+        else:
+            loss = (1.0 - target) * input + softplus
+        return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-input[n, target[n]] * weight[target[n]] for log-probabilities.
+
+    input: [c], [n, c] or [n, c, d1, ...]; target: the class positions, i64[], [n] or [n, d1, ...]; `mean` divides by the weights
+    that took part. Positions equal to `ignore_index` take no part.
+    """
+    with entered("nll_loss"):
+        axis = _class_axis("nll_loss", input, target)
+        ignored = target == ignore_index
+        position = ig.where(ignored, 0, target)
+        chosen = -input.gather(axis, position.unsqueeze(axis)).squeeze(axis)
+        counted = ig.where(ignored, 0.0, ig.ones_like(chosen))
+        if weight is not None:
+            counted = counted * ig.take_rows(weight, position)
+        loss = ig.where(ignored, 0.0, chosen * counted)
+        return loss.sum() / counted.sum() if reduction == "mean" else reduced(loss, reduction)
+
+
+def _class_axis(name: str, input: Tensor, target: Tensor) -> int:
+    axis = 0 if input.ndim == 1 else 1
+    rest = tuple(input.shape[:axis]) + tuple(input.shape[axis + 1 :])
+    if input.ndim == 0 or len(rest) != target.ndim:
+        raise ShapeError(
+            f"{name}: targets {tuple(target.shape)} do not fit scores {tuple(input.shape)}: "
+            "they have the scores' shape without the class dimension"
+        )
+    return axis
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The negative logarithm of the softmax at the target.
+
+    input: scores [c], [n, c] or [n, c, d1, ...]; target: class positions (i64, the scores' shape without c), or class
+    probabilities of the scores' shape and dtype. `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
+    """
+    with entered("cross_entropy"):
+        axis = 0 if input.ndim == 1 else 1
+        logs = log_softmax(input, axis)
+        if target.dtype.is_floating_point:
+            return _soft_cross_entropy(logs, target, weight, reduction, label_smoothing, axis)
+        if label_smoothing == 0.0:
+            return nll_loss(logs, target, weight, ignore_index, reduction)
+        return _smoothed(logs, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def _class_weights(weight: Tensor, logs: Tensor, axis: int) -> Tensor:
+    shape = [1] * logs.ndim
+    shape[axis] = logs.shape[axis]
+    return weight.reshape(shape)
+
+
+def _soft_cross_entropy(
+    logs: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    reduction: str,
+    label_smoothing: float,
+    axis: int,
+) -> Tensor:
+    if tuple(target.shape) != tuple(logs.shape):
+        raise ShapeError(
+            f"cross_entropy: target probabilities {tuple(target.shape)} must have the scores' shape "
+            f"{tuple(logs.shape)}"
+        )
+    if label_smoothing > 0.0:
+        target = target * (1.0 - label_smoothing) + label_smoothing / logs.shape[axis]
+    terms = -logs * target
+    if weight is not None:
+        terms = terms * _class_weights(weight, logs, axis)
+    loss = terms.sum(axis)
+    return loss.sum() / loss.numel() if reduction == "mean" else reduced(loss, reduction)
+
+
+def _smoothed(
+    logs: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Tensor:
+    axis = _class_axis("cross_entropy", logs, target)
+    ignored = target == ignore_index
+    hard = nll_loss(logs, target, weight, ignore_index, "none")
+    terms = -logs if weight is None else -logs * _class_weights(weight, logs, axis)
+    smooth = ig.where(ignored, 0.0, terms.sum(axis))
+    counted = ig.where(ignored, 0.0, ig.ones_like(smooth))
+    if weight is not None:
+        counted = counted * ig.take_rows(weight, ig.where(ignored, 0, target))
+    spread = label_smoothing / logs.shape[axis]
+    if reduction == "mean":
+        hard, smooth = hard.sum() / counted.sum(), smooth.sum() / counted.sum()
+    else:
+        hard, smooth = reduced(hard, reduction), reduced(smooth, reduction)
+    return (1.0 - label_smoothing) * hard + spread * smooth

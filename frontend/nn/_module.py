@@ -1,0 +1,398 @@
+"""`Module`: named parameters, buffers and children, found by attribute, saved and loaded by name."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
+from typing import Any, NamedTuple, Self
+
+import intaglio as ig
+from intaglio._scope import current
+from intaglio._tensor import Parameter, Tensor
+from intaglio.compiler.dtypes import DType
+from intaglio.compiler.errors import ArgumentError, Error
+
+_hook_ids = count()
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict(strict=False)` could not match."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class RemovableHandle:
+    """Takes a hook off again: `handle.remove()`, or leave the `with` block."""
+
+    def __init__(self, hooks: dict[int, Any], key: int) -> None:
+        self._hooks, self._key = hooks, key
+
+    def remove(self) -> None:
+        """Take the hook off; doing it twice is fine."""
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class Module:
+    """Base of every layer and model.
+
+    Assigning a `Parameter`, a `Module` or (after `register_buffer`) a tensor to an attribute registers it under that name.
+    Subclasses define `forward`; calling the module runs the forward hooks around it and places every op under the module's path.
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _non_persistent: set[str]
+    _forward_hooks: dict[int, Any]
+    _forward_pre_hooks: dict[int, Any]
+
+    def __init__(self) -> None:
+        put = super().__setattr__
+        put("training", True)
+        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"):
+            put(name, OrderedDict())
+        put("_non_persistent", set())
+
+    def forward(self, *inputs: Any, **keywords: Any) -> Any:
+        """What the module computes; every subclass defines it."""
+        raise Error(f"{type(self).__name__} defines no forward")
+
+    def __call__(self, *inputs: Any, **keywords: Any) -> Any:
+        before = current.scope
+        current.scope = (before, self)
+        try:
+            for hook in tuple(self._forward_pre_hooks.values()):
+                changed = hook(self, inputs)
+                if changed is not None:
+                    inputs = changed if isinstance(changed, tuple) else (changed,)
+            result = self.forward(*inputs, **keywords)
+            for hook in tuple(self._forward_hooks.values()):
+                changed = hook(self, inputs, result)
+                result = result if changed is None else changed
+            return result
+        finally:
+            current.scope = before
+
+    # ------------------------------------------------------------------------------------ attributes
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        registries = self.__dict__
+        if "_parameters" not in registries:
+            if isinstance(value, Parameter | Module):
+                raise Error(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
+            super().__setattr__(name, value)
+            return
+        for kind, registry in ((Parameter, "_parameters"), (Module, "_modules")):
+            if isinstance(value, kind):
+                self._forget(name)
+                registries[registry][name] = value
+                return
+        for registry in ("_parameters", "_modules", "_buffers"):
+            if name in registries[registry]:
+                self._replace(registry, name, value)
+                return
+        super().__setattr__(name, value)
+
+    def _replace(self, registry: str, name: str, value: Any) -> None:
+        allowed = isinstance(value, Tensor) if registry == "_buffers" else False
+        if value is not None and not allowed:
+            wanted = {"_parameters": "a Parameter", "_modules": "a Module", "_buffers": "a Tensor"}[registry]
+            raise TypeError(f"{type(self).__name__}.{name} takes {wanted} or None, not {type(value).__name__}")
+        self.__dict__[registry][name] = value
+
+    def _forget(self, name: str) -> None:
+        for registry in ("_parameters", "_buffers", "_modules"):
+            self.__dict__[registry].pop(name, None)
+        self.__dict__.pop(name, None)
+
+    def __getattr__(self, name: str) -> Any:
+        for registry in ("_parameters", "_buffers", "_modules"):
+            found = self.__dict__.get(registry)
+            if found is not None and name in found:
+                return found[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for registry in ("_parameters", "_buffers", "_modules"):
+            if name in self.__dict__[registry]:
+                del self.__dict__[registry][name]
+                return
+        super().__delattr__(name)
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *self._parameters, *self._buffers, *self._modules]
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """Add a parameter (or the place of one: None) under a name."""
+        self._check_name(name)
+        self._forget(name)
+        self._parameters[name] = parameter
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is part of the state but is not trained; `persistent=False` keeps it out of `state_dict`."""
+        self._check_name(name)
+        self._forget(name)
+        self._buffers[name] = tensor
+        (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Add a child under a name."""
+        self._check_name(name)
+        self._forget(name)
+        self._modules[name] = module
+
+    add_module = register_module
+
+    def _check_name(self, name: str) -> None:
+        if not name or "." in name:
+            raise KeyError(f"{type(self).__name__}: a name must be non-empty and without dots, not {name!r}")
+        registered = (self._parameters, self._buffers, self._modules)
+        if hasattr(self, name) and not any(name in registry for registry in registered):
+            raise KeyError(f"{type(self).__name__}: the attribute {name!r} exists already")
+
+    # ------------------------------------------------------------------------------------- traversal
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module under `prefix` and every one below it, parents first."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, child in self._modules.items():
+            if child is not None:
+                path = f"{prefix}.{name}" if prefix else name
+                yield from child.named_modules(memo, path, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and every one below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct children by name, each once."""
+        seen: set[Module] = set()
+        for name, child in self._modules.items():
+            if child is not None and child not in seen:
+                seen.add(child)
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """The direct children."""
+        return (child for _, child in self.named_children())
+
+    def _named(
+        self, registry: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        modules = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
+        for path, module in modules:
+            for name, tensor in module.__dict__[registry].items():
+                if tensor is None or (remove_duplicate and id(tensor) in seen):
+                    continue
+                seen.add(id(tensor))
+                yield (f"{path}.{name}" if path else name), tensor
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters by qualified name, tied ones once."""
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, tied ones once."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers by qualified name."""
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a dotted path; the module itself for the empty path."""
+        module = self
+        for name in target.split(".") if target else ():
+            child = module._modules.get(name)
+            if child is None:
+                raise AttributeError(f"{type(module).__name__} has no child {name!r} (in {target!r})")
+            module = child
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path."""
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path)._parameters.get(name)
+        if found is None:
+            raise AttributeError(f"there is no parameter {target!r}")
+        return found
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path."""
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path)._buffers.get(name)
+        if found is None:
+            raise AttributeError(f"there is no buffer {target!r}")
+        return found
+
+    # ------------------------------------------------------------------------------------------ modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this module and all below to training (dropout drops, ...) or, with False, to evaluation."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch to evaluation."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Switch differentiation of all parameters on or off (freezing)."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients, or fill them with zero."""
+        for parameter in self.parameters():
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad = ig.zeros_like(parameter.grad)
+
+    def apply(self, function: Callable[[Module], object]) -> Self:
+        """Call `function` on every module below, children first, and on this one."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def to(self, *arguments: Any, dtype: DType | None = None, device: Any = None) -> Self:
+        """Convert floating parameters and buffers in place: `to(ig.float64)`, `to("cpu")`, `to(other_tensor)`."""
+        for argument in arguments:
+            if isinstance(argument, DType):
+                dtype = argument
+            elif isinstance(argument, Tensor):
+                dtype, device = argument.dtype, argument.device
+            else:
+                device = argument
+        if dtype is not None and not dtype.is_floating_point:
+            raise ArgumentError(f"Module.to takes a floating-point dtype, not {dtype!r}")
+        with ig.no_grad():
+            for module in self.modules():
+                for registry in (module._parameters, module._buffers):
+                    module._convert(registry, dtype, device)
+        return self
+
+    @staticmethod
+    def _convert(registry: dict[str, Any], dtype: DType | None, device: Any) -> None:
+        for name, tensor in registry.items():
+            if tensor is None:
+                continue
+            wanted = dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
+            moved = tensor.to(dtype=wanted, device=device)
+            if isinstance(tensor, Parameter):
+                tensor.data = moved
+            else:
+                registry[name] = moved
+
+    def float(self) -> Self:
+        """Convert to float32."""
+        return self.to(ig.float32)
+
+    def double(self) -> Self:
+        """Convert to float64."""
+        return self.to(ig.float64)
+
+    # ------------------------------------------------------------------------------------------ hooks
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, inputs, result)` after every forward; what it returns replaces the result."""
+        return self._add_hook(self._forward_hooks, hook)
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, inputs)` before every forward; what it returns replaces the inputs."""
+        return self._add_hook(self._forward_pre_hooks, hook)
+
+    @staticmethod
+    def _add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHandle:
+        key = next(_hook_ids)
+        hooks[key] = hook
+        return RemovableHandle(hooks, key)
+
+    # ------------------------------------------------------------------------------------------ state
+
+    def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
+        """Parameters and persistent buffers by qualified name; tied ones under each name. The tensors share memory."""
+        found: dict[str, Tensor] = OrderedDict()
+        for path, module in self.named_modules(prefix=prefix.rstrip("."), remove_duplicate=False):
+            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+                if tensor is not None and name not in module._non_persistent:
+                    found[f"{path}.{name}" if path else name] = tensor.detach()
+        return found
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy values in by name. `strict` refuses missing and unexpected names; other shapes are refused always.
+
+        Values may be tensors or anything NumPy takes. Nothing is changed when an error is raised.
+        """
+        own = self.state_dict()
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        values = {name: ig.as_tensor(state_dict[name]) for name in own if name in state_dict}
+        problems = [
+            f"{name}: {tuple(value.shape)} does not fit {tuple(own[name].shape)}"
+            for name, value in values.items()
+            if tuple(value.shape) != tuple(own[name].shape)
+        ]
+        if strict:
+            problems += [f"missing: {name}" for name in missing]
+            problems += [f"unexpected: {name}" for name in unexpected]
+        if problems:
+            raise LoadError(f"{type(self).__name__}.load_state_dict: " + "; ".join(problems))
+        with ig.no_grad():
+            for name, value in values.items():
+                own[name].copy_(value)
+        return IncompatibleKeys(missing, unexpected)
+
+    # ---------------------------------------------------------------------------------------- printing
+
+    def extra_repr(self) -> str:
+        """What `repr` shows of this module besides its children."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        children = [f"({name}): {_indented(repr(child))}" for name, child in self._modules.items()]
+        if not children:
+            return f"{type(self).__name__}({extra})"
+        lines = [extra] if extra else []
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+class LoadError(Error, RuntimeError):
+    """A state dict that does not fit the module it is loaded into."""
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")
