@@ -1,4 +1,5 @@
-"""Where the running op stands: the chain of modules and composites around it, and the author's line.
+"""Where the running op stands: the chain of modules and composites around it, and the author's
+line.
 
 Both are recorded as cheaply as can be on the way of every op, and turned into text only when shown.
 A scope is a linked list `(outer scope, module or composite's name)`; a line is a pair (code object,

@@ -1,4 +1,5 @@
-"""Activation functions as modules: each calls the function of the same name with its constructor's arguments."""
+"""Activation functions as modules: each calls the function of the same name with its constructor's
+arguments."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ class LeakyReLU(_Activation):
 
 
 class PReLU(Module):
-    """x for x > 0, else weight * x with a trained weight per channel (dimension 1) or one for all."""
+    """x for x > 0, else weight * x with a trained weight per channel (dimension 1) or one for
+    all."""
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         super().__init__()

@@ -21,8 +21,8 @@ from intaglio.nn._module import Module
 class MultiheadAttention(Module):
     """Attention of `num_heads` heads over `embed_dim` features.
 
-    With equal sizes the three input projections are one weight, `in_proj_weight`: [3 * embed_dim, embed_dim]; with `kdim` or `vdim`
-    they are `q_proj_weight`, `k_proj_weight` and `v_proj_weight`.
+    With equal sizes the three input projections are one weight, `in_proj_weight`: [3 * embed_dim,
+    embed_dim]; with `kdim` or `vdim` they are `q_proj_weight`, `k_proj_weight` and `v_proj_weight`.
     """
 
     def __init__(
@@ -94,10 +94,11 @@ class MultiheadAttention(Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Attend from `query` to `key` and `value`.
 
-        query: [l, b, e] (or [b, l, e] with `batch_first`, or [l, e]); key, value: likewise with length s. A bool mask is true where
-        attention is *not* allowed; a float mask is added. Returns the result, of the query's shape, and the weights [b, l, s] (per head
-        [b, h, l, s] unless averaged; None unless `need_weights`). `is_causal` is a hint that goes with `attn_mask`.
-        """
+        query: [l, b, e] (or [b, l, e] with `batch_first`, or [l, e]); key, value: likewise with
+        length s. A bool mask is true where attention is *not* allowed; a float mask is added.
+        Returns the result, of the query's shape, and the weights [b, l, s] (per head [b, h, l, s]
+        unless averaged; None unless `need_weights`). `is_causal` is a hint that goes with
+        `attn_mask`."""
         same = query is key and key is value
         unbatched, sequence_first = query.ndim == 2, not self.batch_first
         arranged = [_batch_first(x, unbatched, sequence_first) for x in (query, key, value)]
@@ -156,7 +157,8 @@ _ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
 
 
 class TransformerEncoderLayer(Module):
-    """Self-attention and a two-layer feed-forward net, each with a residual connection and a layer norm."""
+    """Self-attention and a two-layer feed-forward net, each with a residual connection and a layer
+    norm."""
 
     def __init__(
         self,
@@ -195,7 +197,8 @@ class TransformerEncoderLayer(Module):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        """src: [l, b, d] ([b, l, d] with `batch_first`); the result has its shape. Masks as in `MultiheadAttention`."""
+        """src: [l, b, d] ([b, l, d] with `batch_first`); the result has its shape. Masks as in
+        `MultiheadAttention`."""
         masks = (src_mask, src_key_padding_mask, is_causal)
         x = src
         if self.norm_first:
@@ -208,7 +211,13 @@ class TransformerEncoderLayer(Module):
         self, x: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool
     ) -> Tensor:
         attended, _ = self.self_attn(
-            x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False, is_causal=is_causal
+            x,
+            x,
+            x,
+            attn_mask=mask,
+            key_padding_mask=padding,
+            need_weights=False,
+            is_causal=is_causal,
         )
         return self.dropout1(attended)
 
@@ -241,6 +250,9 @@ class TransformerEncoder(Module):
         """src as the layers take it; the result has its shape."""
         for layer in self.layers:
             src = layer(
-                src, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal)
+                src,
+                src_mask=mask,
+                src_key_padding_mask=src_key_padding_mask,
+                is_causal=bool(is_causal),
             )
         return src if self.norm is None else self.norm(src)

@@ -61,7 +61,11 @@ class ModuleList(Module):
 
     def __getitem__(self, index: int | slice) -> Any:
         modules = list(self._modules.values())
-        return ModuleList(m for m in modules[index] if m is not None) if isinstance(index, slice) else modules[index]
+        return (
+            ModuleList(m for m in modules[index] if m is not None)
+            if isinstance(index, slice)
+            else modules[index]
+        )
 
     def __setitem__(self, index: int, module: Module) -> None:
         self._modules[str(range(len(self))[index])] = module

@@ -1,4 +1,5 @@
-"""Losses as modules: each calls the function of the same meaning with its constructor's arguments."""
+"""Losses as modules: each calls the function of the same meaning with its constructor's
+arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Layers with weights: linear maps, embeddings, norms; and the ones without: dropout, flattening."""
+"""Layers with weights: linear maps, embeddings, norms; and the ones without: dropout,
+flattening."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Identity(Module):
 
 
 class Linear(Module):
-    """y = x weight^T + bias. weight: [out_features, in_features], uniform within 1 / sqrt(in_features) at first."""
+    """y = x weight^T + bias. weight: [out_features, in_features], uniform within 1 /
+    sqrt(in_features) at first."""
 
     def __init__(
         self,
@@ -41,7 +43,9 @@ class Linear(Module):
         self.in_features, self.out_features = in_features, out_features
         made = {"device": device, "dtype": dtype}
         self.weight = Parameter(ig.empty((out_features, in_features), **made))
-        self.register_parameter("bias", Parameter(ig.empty((out_features,), **made)) if bias else None)
+        self.register_parameter(
+            "bias", Parameter(ig.empty((out_features,), **made)) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -62,7 +66,8 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A table of `num_embeddings` vectors, looked up by position. weight: [num_embeddings, embedding_dim], normal at first."""
+    """A table of `num_embeddings` vectors, looked up by position. weight: [num_embeddings,
+    embedding_dim], normal at first."""
 
     def __init__(
         self,
@@ -75,7 +80,9 @@ class Embedding(Module):
         super().__init__()
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ArgumentError(f"Embedding: padding_idx {padding_idx} is outside {num_embeddings} rows")
+            raise ArgumentError(
+                f"Embedding: padding_idx {padding_idx} is outside {num_embeddings} rows"
+            )
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
         shape = (num_embeddings, embedding_dim)
         self.weight = Parameter(ig.empty(shape, device=device, dtype=dtype))
@@ -99,7 +106,8 @@ class Embedding(Module):
 
 
 class LayerNorm(Module):
-    """Standardizes over the trailing `normalized_shape`, then scales by `weight` and shifts by `bias` (Ba et al. 2016)."""
+    """Standardizes over the trailing `normalized_shape`, then scales by `weight` and shifts by
+    `bias` (Ba et al. 2016)."""
 
     def __init__(
         self,
@@ -111,7 +119,9 @@ class LayerNorm(Module):
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         made = {"device": device, "dtype": dtype}
         weight = Parameter(ig.ones(shape, **made)) if elementwise_affine else None
@@ -125,11 +135,14 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         """The shape and options."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class RMSNorm(Module):
-    """Divides by the root of the mean square over the trailing `normalized_shape` (Zhang and Sennrich 2019)."""
+    """Divides by the root of the mean square over the trailing `normalized_shape` (Zhang and
+    Sennrich 2019)."""
 
     def __init__(
         self,
@@ -140,7 +153,9 @@ class RMSNorm(Module):
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         ones = ig.ones(shape, device=device, dtype=dtype) if elementwise_affine else None
         self.register_parameter("weight", None if ones is None else Parameter(ones))
@@ -151,11 +166,14 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         """The shape and options."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class Dropout(Module):
-    """Zeroes elements with probability p while training and scales the rest by 1 / (1 - p) (Srivastava et al. 2014)."""
+    """Zeroes elements with probability p while training and scales the rest by 1 / (1 - p)
+    (Srivastava et al. 2014)."""
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()

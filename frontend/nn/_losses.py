@@ -1,4 +1,5 @@
-"""Losses as functions: how far predictions are from targets, reduced to a mean, a sum, or not at all."""
+"""Losses as functions: how far predictions are from targets, reduced to a mean, a sum, or not at
+all."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def smooth_l1_loss(
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
 ) -> Tensor:
-    """0.5 d^2 where |d| <= delta, else delta (|d| - 0.5 delta), with d = input - target (Huber 1964)."""
+    """0.5 d^2 where |d| <= delta, else delta (|d| - 0.5 delta), with d = input - target (Huber
+    1964)."""
     with entered("huber_loss"):
         distance = ig.abs(input - target)
         far = delta * (distance - 0.5 * delta)
@@ -91,8 +93,8 @@ def nll_loss(
 ) -> Tensor:
     """-input[n, target[n]] * weight[target[n]] for log-probabilities.
 
-    input: [c], [n, c] or [n, c, d1, ...]; target: the class positions, i64[], [n] or [n, d1, ...]; `mean` divides by the weights
-    that took part. Positions equal to `ignore_index` take no part.
+    input: [c], [n, c] or [n, c, d1, ...]; target: the class positions, i64[], [n] or [n, d1, ...];
+    `mean` divides by the weights that took part. Positions equal to `ignore_index` take no part.
     """
     with entered("nll_loss"):
         axis = _class_axis("nll_loss", input, target)
@@ -127,9 +129,9 @@ def cross_entropy(
 ) -> Tensor:
     """The negative logarithm of the softmax at the target.
 
-    input: scores [c], [n, c] or [n, c, d1, ...]; target: class positions (i64, the scores' shape without c), or class
-    probabilities of the scores' shape and dtype. `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
-    """
+    input: scores [c], [n, c] or [n, c, d1, ...]; target: class positions (i64, the scores' shape
+    without c), or class probabilities of the scores' shape and dtype. `label_smoothing` mixes in
+    the uniform distribution (Szegedy et al. 2016)."""
     with entered("cross_entropy"):
         axis = 0 if input.ndim == 1 else 1
         logs = log_softmax(input, axis)
@@ -156,8 +158,8 @@ def _soft_cross_entropy(
 ) -> Tensor:
     if tuple(target.shape) != tuple(logs.shape):
         raise ShapeError(
-            f"cross_entropy: target probabilities {tuple(target.shape)} must have the scores' shape "
-            f"{tuple(logs.shape)}"
+            f"cross_entropy: target probabilities {tuple(target.shape)} "
+            f"must have the scores' shape {tuple(logs.shape)}"
         )
     if label_smoothing > 0.0:
         target = target * (1.0 - label_smoothing) + label_smoothing / logs.shape[axis]

@@ -1,4 +1,5 @@
-"""`Module`: named parameters, buffers and children, found by attribute, saved and loaded by name."""
+"""`Module`: named parameters, buffers and children, found by attribute, saved and loaded by
+name."""
 
 from __future__ import annotations
 
@@ -43,9 +44,9 @@ class RemovableHandle:
 class Module:
     """Base of every layer and model.
 
-    Assigning a `Parameter`, a `Module` or (after `register_buffer`) a tensor to an attribute registers it under that name.
-    Subclasses define `forward`; calling the module runs the forward hooks around it and places every op under the module's path.
-    """
+    Assigning a `Parameter`, a `Module` or (after `register_buffer`) a tensor to an attribute
+    registers it under that name. Subclasses define `forward`; calling the module runs the forward
+    hooks around it and places every op under the module's path."""
 
     training: bool
     _parameters: dict[str, Parameter | None]
@@ -82,13 +83,15 @@ class Module:
         finally:
             current.scope = before
 
-    # ------------------------------------------------------------------------------------ attributes
+    # ----------------------------------------------------------------------------------- attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
         registries = self.__dict__
         if "_parameters" not in registries:
             if isinstance(value, Parameter | Module):
-                raise Error(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
+                raise Error(
+                    f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
+                )
             super().__setattr__(name, value)
             return
         for kind, registry in ((Parameter, "_parameters"), (Module, "_modules")):
@@ -105,8 +108,12 @@ class Module:
     def _replace(self, registry: str, name: str, value: Any) -> None:
         allowed = isinstance(value, Tensor) if registry == "_buffers" else False
         if value is not None and not allowed:
-            wanted = {"_parameters": "a Parameter", "_modules": "a Module", "_buffers": "a Tensor"}[registry]
-            raise TypeError(f"{type(self).__name__}.{name} takes {wanted} or None, not {type(value).__name__}")
+            wanted = {"_parameters": "a Parameter", "_modules": "a Module", "_buffers": "a Tensor"}[
+                registry
+            ]
+            raise TypeError(
+                f"{type(self).__name__}.{name} takes {wanted} or None, not {type(value).__name__}"
+            )
         self.__dict__[registry][name] = value
 
     def _forget(self, name: str) -> None:
@@ -138,7 +145,8 @@ class Module:
         self._parameters[name] = parameter
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is part of the state but is not trained; `persistent=False` keeps it out of `state_dict`."""
+        """Add a tensor that is part of the state but is not trained; `persistent=False` keeps it
+        out of `state_dict`."""
         self._check_name(name)
         self._forget(name)
         self._buffers[name] = tensor
@@ -154,12 +162,14 @@ class Module:
 
     def _check_name(self, name: str) -> None:
         if not name or "." in name:
-            raise KeyError(f"{type(self).__name__}: a name must be non-empty and without dots, not {name!r}")
+            raise KeyError(
+                f"{type(self).__name__}: a name must be non-empty and without dots, not {name!r}"
+            )
         registered = (self._parameters, self._buffers, self._modules)
         if hasattr(self, name) and not any(name in registry for registry in registered):
             raise KeyError(f"{type(self).__name__}: the attribute {name!r} exists already")
 
-    # ------------------------------------------------------------------------------------- traversal
+    # ------------------------------------------------------------------------------------ traversal
 
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -234,7 +244,9 @@ class Module:
         for name in target.split(".") if target else ():
             child = module._modules.get(name)
             if child is None:
-                raise AttributeError(f"{type(module).__name__} has no child {name!r} (in {target!r})")
+                raise AttributeError(
+                    f"{type(module).__name__} has no child {name!r} (in {target!r})"
+                )
             module = child
         return module
 
@@ -254,10 +266,11 @@ class Module:
             raise AttributeError(f"there is no buffer {target!r}")
         return found
 
-    # ------------------------------------------------------------------------------------------ modes
+    # ---------------------------------------------------------------------------------------- modes
 
     def train(self, mode: bool = True) -> Self:
-        """Switch this module and all below to training (dropout drops, ...) or, with False, to evaluation."""
+        """Switch this module and all below to training (dropout drops, ...) or, with False, to
+        evaluation."""
         for module in self.modules():
             module.training = mode
         return self
@@ -288,7 +301,8 @@ class Module:
         return self
 
     def to(self, *arguments: Any, dtype: DType | None = None, device: Any = None) -> Self:
-        """Convert floating parameters and buffers in place: `to(ig.float64)`, `to("cpu")`, `to(other_tensor)`."""
+        """Convert floating parameters and buffers in place: `to(ig.float64)`, `to("cpu")`,
+        `to(other_tensor)`."""
         for argument in arguments:
             if isinstance(argument, DType):
                 dtype = argument
@@ -324,10 +338,11 @@ class Module:
         """Convert to float64."""
         return self.to(ig.float64)
 
-    # ------------------------------------------------------------------------------------------ hooks
+    # ---------------------------------------------------------------------------------------- hooks
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, inputs, result)` after every forward; what it returns replaces the result."""
+        """Call `hook(module, inputs, result)` after every forward; what it returns replaces the
+        result."""
         return self._add_hook(self._forward_hooks, hook)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -340,10 +355,11 @@ class Module:
         hooks[key] = hook
         return RemovableHandle(hooks, key)
 
-    # ------------------------------------------------------------------------------------------ state
+    # ---------------------------------------------------------------------------------------- state
 
     def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and persistent buffers by qualified name; tied ones under each name. The tensors share memory."""
+        """Parameters and persistent buffers by qualified name; tied ones under each name. The
+        tensors share memory."""
         found: dict[str, Tensor] = OrderedDict()
         for path, module in self.named_modules(prefix=prefix.rstrip("."), remove_duplicate=False):
             for name, tensor in (*module._parameters.items(), *module._buffers.items()):
@@ -351,8 +367,11 @@ class Module:
                     found[f"{path}.{name}" if path else name] = tensor.detach()
         return found
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Copy values in by name. `strict` refuses missing and unexpected names; other shapes are refused always.
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> IncompatibleKeys:
+        """Copy values in by name. `strict` refuses missing and unexpected names; other shapes are
+        refused always.
 
         Values may be tensors or anything NumPy takes. Nothing is changed when an error is raised.
         """
@@ -375,7 +394,7 @@ class Module:
                 own[name].copy_(value)
         return IncompatibleKeys(missing, unexpected)
 
-    # ---------------------------------------------------------------------------------------- printing
+    # ------------------------------------------------------------------------------------- printing
 
     def extra_repr(self) -> str:
         """What `repr` shows of this module besides its children."""

@@ -68,7 +68,8 @@ def _softmax_dim(name: str, x: Tensor, dim: int | None) -> int:
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
-    """exp(x - max) / sum(exp(x - max)) along `dim`; the shift by the maximum keeps it from overflowing."""
+    """exp(x - max) / sum(exp(x - max)) along `dim`; the shift by the maximum keeps it from
+    overflowing."""
     x = input if dtype is None else input.to(dtype)
     axis = _softmax_dim("softmax", x, dim)
     with entered("softmax"):
@@ -93,7 +94,9 @@ def _as_tensor(value: Any) -> Tensor:
 def _trailing(name: str, x: Tensor, normalized_shape: Sequence[int] | int) -> tuple[int, ...]:
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or tuple(x.shape[x.ndim - len(shape) :]) != shape:
-        raise ShapeError(f"{name}: the last sizes of {tuple(x.shape)} are not the normalized {shape}")
+        raise ShapeError(
+            f"{name}: the last sizes of {tuple(x.shape)} are not the normalized {shape}"
+        )
     return tuple(range(x.ndim - len(shape), x.ndim))
 
 
@@ -104,7 +107,8 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the trailing `normalized_shape` (Ba et al. 2016)."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the trailing `normalized_shape` (Ba et al.
+    2016)."""
     dims = _trailing("layer_norm", input, normalized_shape)
     with entered("layer_norm"):
         result = _as_tensor(_standardize(input, dims=dims, eps=eps))
@@ -118,7 +122,8 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight over the trailing `normalized_shape`; eps defaults to the dtype's."""
+    """x / sqrt(mean(x^2) + eps) * weight over the trailing `normalized_shape`; eps defaults to the
+    dtype's."""
     dims = _trailing("rms_norm", input, normalized_shape)
     if eps is None:
         eps = float(ig.finfo(input.dtype).eps)

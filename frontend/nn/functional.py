@@ -1,8 +1,7 @@
 """The functions that layers are made of, with torch's names, arguments and meanings.
 
-Each is a composite of primitives; softmax, log_softmax and layer_norm state their own derivatives, because the one that
-follows from their formulas by the chain rule costs more and loses digits.
-"""
+Each is a composite of primitives; softmax, log_softmax and layer_norm state their own derivatives,
+because the one that follows from their formulas by the chain rule costs more and loses digits."""
 
 from __future__ import annotations
 
@@ -26,19 +25,21 @@ from intaglio.nn._losses import (
 from intaglio.nn._normalized import layer_norm, log_softmax, rms_norm, softmax
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu",
-    "embedding", "gelu", "hardtanh", "huber_loss", "l1_loss", "layer_norm", "leaky_relu", "linear",
-    "log_softmax", "logsigmoid", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "relu", "relu6",
-    "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss", "softmax",
-    "softmin", "softplus", "tanh",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout",
+    "elu", "embedding", "gelu", "hardtanh", "huber_loss", "l1_loss", "layer_norm", "leaky_relu",
+    "linear", "log_softmax", "logsigmoid", "mse_loss", "nll_loss", "normalize", "one_hot",
+    "pad", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu",
+    "smooth_l1_loss", "softmax", "softmin", "softplus", "tanh",
 ]  # fmt: skip
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`input @ weight.T + bias`. input: [..., i], weight: [o, i], bias: [o]; the result is [..., o]."""
+    """`input @ weight.T + bias`. input: [..., i], weight: [o, i], bias: [o]; the result is [...,
+    o]."""
     if input.shape[-1] != weight.shape[-1] and isinstance(input.shape[-1], int):
         raise ShapeError(
-            f"linear: the input's last size {input.shape[-1]} is not the {weight.shape[-1]} that the weight takes"
+            f"linear: the input's last size {input.shape[-1]} is not "
+            f"the {weight.shape[-1]} that the weight takes"
         )
     product = input @ weight.mT
     return product if bias is None else product + bias
@@ -56,7 +57,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     return ig.take_rows(weight, input)
 
 
-# ------------------------------------------------------------------------------------------- activations
+# -------------------------------------------------------------------------------------- activations
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -88,7 +89,8 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x * Phi(x), Phi being the standard normal distribution; `approximate="tanh"` uses Hendrycks and Gimpel's formula."""
+    """x * Phi(x), Phi being the standard normal distribution; `approximate="tanh"` uses Hendrycks
+    and Gimpel's formula."""
     with entered("gelu"):
         if approximate == "none":
             return input * 0.5 * (1.0 + ig.erf(input * math.sqrt(0.5)))
@@ -134,13 +136,12 @@ def _result(input: Tensor, value: Tensor, inplace: bool) -> Tensor:
     return input.copy_(value) if inplace else value
 
 
-# -------------------------------------------------------------------------------------------- the rest
+# ----------------------------------------------------------------------------------------- the rest
 
 
-def dropout(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
-    """Zero each element with probability p and scale the others by 1 / (1 - p); the input itself unless training."""
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each element with probability p and scale the others by 1 / (1 - p); the input itself
+    unless training."""
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"dropout: the probability is between 0 and 1, not {p}")
     if not training or p == 0.0:
@@ -153,14 +154,16 @@ def dropout(
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """i64[..., num_classes] with 1 where the class is the element's; -1 takes the largest element plus one (not in a trace)."""
+    """i64[..., num_classes] with 1 where the class is the element's; -1 takes the largest element
+    plus one (not in a trace)."""
     if num_classes < 0:
         num_classes = int(tensor.max().item()) + 1
     return (tensor.unsqueeze(-1) == ig.arange(num_classes)).to(ig.int64)
 
 
 def pad(input: Tensor, pad: tuple[int, ...], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """Pad the last dimensions: (left, right) of the last, then of the one before, and so on. Only `mode="constant"`."""
+    """Pad the last dimensions: (left, right) of the last, then of the one before, and so on. Only
+    `mode="constant"`."""
     if mode != "constant":
         raise ArgumentError(f"pad: only mode='constant' is there, not {mode!r}")
     return ig.constant_pad(input, pad, value)
@@ -182,15 +185,17 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """softmax(query key^T * scale + mask) value (Vaswani et al. 2017).
 
-    query: [..., l, e], key: [..., s, e], value: [..., s, v]; a bool mask ([..., l, s]) tells where to attend, a float mask is
-    added; `is_causal` lets position i see up to i. `scale` is 1 / sqrt(e) unless given. The result is [..., l, v].
-    """
+    query: [..., l, e], key: [..., s, e], value: [..., s, v]; a bool mask ([..., l, s]) tells where
+    to attend, a float mask is added; `is_causal` lets position i see up to i. `scale` is 1 /
+    sqrt(e) unless given. The result is [..., l, v]."""
     with entered("scaled_dot_product_attention"):
         factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
         scores = (query * factor) @ key.mT
         if is_causal:
             if attn_mask is not None:
-                raise ArgumentError("scaled_dot_product_attention: give a mask or is_causal, not both")
+                raise ArgumentError(
+                    "scaled_dot_product_attention: give a mask or is_causal, not both"
+                )
             rows = ig.arange(query.shape[-2]).unsqueeze(1)
             attn_mask = rows >= ig.arange(key.shape[-2])
         if attn_mask is not None:
@@ -198,4 +203,3 @@ def scaled_dot_product_attention(
             scores = ig.where(attn_mask, scores, -math.inf) if allowed else scores + attn_mask
         weights = dropout(softmax(scores, -1), dropout_p, dropout_p > 0.0)
         return weights @ value
-

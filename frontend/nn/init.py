@@ -1,4 +1,5 @@
-"""Ways to fill a new parameter, in place and without recording a derivative; each returns the tensor."""
+"""Ways to fill a new parameter, in place and without recording a derivative; each returns the
+tensor."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which weights are scaled so that a nonlinearity keeps the variance (He et al. 2015)."""
+    """The factor by which weights are scaled so that a nonlinearity keeps the variance (He et al.
+    2015)."""
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
         return math.sqrt(2.0 / (1.0 + slope * slope))
@@ -43,7 +45,8 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
-    """Normal, limited to a .. b: a uniform share of the distribution between them, inverted by bisection."""
+    """Normal, limited to a .. b: a uniform share of the distribution between them, inverted by
+    bisection."""
     with ig.no_grad():
         low, high = (0.5 * (1.0 + math.erf((e - mean) / std / math.sqrt(2.0))) for e in (a, b))
         share = ig.rand(tensor.shape, dtype=ig.float64) * (high - low) + low

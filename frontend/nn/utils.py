@@ -17,7 +17,8 @@ def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
 ) -> Tensor:
-    """Scale all gradients in place so that their joint norm is at most `max_norm`; the norm before, f32[]."""
+    """Scale all gradients in place so that their joint norm is at most `max_norm`; the norm before,
+    f32[]."""
     several = _with_gradients(parameters)
     if not several:
         return ig.zeros(())

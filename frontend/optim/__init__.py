@@ -1,4 +1,5 @@
-"""Optimizers with torch's names and arguments; every number they use is state that a saved program keeps."""
+"""Optimizers with torch's names and arguments; every number they use is state that a saved program
+keeps."""
 
 from intaglio.optim._adam import Adam, AdamW
 from intaglio.optim._optimizer import Optimizer

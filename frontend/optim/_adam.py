@@ -12,10 +12,11 @@ from intaglio.optim._optimizer import Moments, Optimizer, ParameterGroup
 
 
 class Adam(Optimizer):
-    """Steps along the mean gradient over the root of the mean squared one, both debiased (Kingma and Ba 2014).
+    """Steps along the mean gradient over the root of the mean squared one, both debiased (Kingma
+    and Ba 2014).
 
-    `weight_decay` adds weight_decay * p to the gradient. `amsgrad` divides by the largest second moment so far (Reddi et al. 2018).
-    """
+    `weight_decay` adds weight_decay * p to the gradient. `amsgrad` divides by the largest second
+    moment so far (Reddi et al. 2018)."""
 
     decoupled = False
 
@@ -51,7 +52,8 @@ class Adam(Optimizer):
     def update(
         self, p: Tensor, g: Tensor, moments: Moments, group: ParameterGroup, step: Tensor
     ) -> tuple[Tensor, Moments]:
-        """One step of the class's formula; what does not depend on the element is computed in f64."""
+        """One step of the class's formula; what does not depend on the element is computed in
+        f64."""
         h, dtype = group.numbers(), p.dtype
         beta1, beta2 = h["betas.0"], h["betas.1"]
         if not group.is_zero("weight_decay"):
@@ -73,7 +75,8 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameter itself by lr * weight_decay (Loshchilov and Hutter 2017)."""
+    """Adam whose weight decay shrinks the parameter itself by lr * weight_decay (Loshchilov and
+    Hutter 2017)."""
 
     decoupled = True
 

@@ -1,8 +1,9 @@
-"""The base of the optimizers: parameter groups, hyperparameters and moments as state, and the step around a pure update.
+"""The base of the optimizers: parameter groups, hyperparameters and moments as state, and the step
+around a pure update.
 
-An optimizer defines `update(p, g, moments, h, step)`, a pure function of tensors; the base reads gradients, calls it and writes
-the results back in place. So the same code runs eagerly, traces into a train step, and leaves its whole state in the file.
-"""
+An optimizer defines `update(p, g, moments, h, step)`, a pure function of tensors; the base reads
+gradients, calls it and writes the results back in place. So the same code runs eagerly, traces into
+a train step, and leaves its whole state in the file."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ Moments = dict[str, Tensor]
 class ParameterGroup(dict[str, Any]):
     """A group's parameters and options.
 
-    Numbers are kept as 0-d f64 tensors, which a traced step captures as state. `group["lr"]` is a number outside of a trace and the
-    tensor inside; assigning changes the tensor in place, so that compiled steps see it.
-    """
+    Numbers are kept as 0-d f64 tensors, which a traced step captures as state. `group["lr"]` is a
+    number outside of a trace and the tensor inside; assigning changes the tensor in place, so that
+    compiled steps see it."""
 
     def __init__(self, parameters: list[Tensor], options: Mapping[str, Any]) -> None:
         super().__init__()
@@ -59,7 +60,10 @@ class ParameterGroup(dict[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The option, or `default`."""
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def items(self) -> Any:
         """Names and options."""
@@ -70,7 +74,8 @@ class ParameterGroup(dict[str, Any]):
         return [self[name] for name in self]
 
     def is_zero(self, name: str) -> bool:
-        """Whether a number was zero when it was last assigned; decides which formula a step takes."""
+        """Whether a number was zero when it was last assigned; decides which formula a step
+        takes."""
         return super().__getitem__(name) == 0.0
 
     def numbers(self) -> dict[str, Tensor]:
@@ -118,7 +123,8 @@ class Cohort:
 
 
 class Optimizer:
-    """Base of all optimizers. Takes parameters, or groups: dicts with `params` and options of their own."""
+    """Base of all optimizers. Takes parameters, or groups: dicts with `params` and options of their
+    own."""
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
@@ -144,7 +150,7 @@ class Optimizer:
         """The new parameter and moments; `step` (f64[]) counts from 1."""
         raise NotImplementedError(f"{type(self).__name__} defines no update")
 
-    # -------------------------------------------------------------------------------- the public part
+    # ------------------------------------------------------------------------------ the public part
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add parameters with options of their own."""
@@ -173,7 +179,8 @@ class Optimizer:
                     parameter.grad = ig.zeros_like(parameter.grad)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient. `closure` computes the loss (and gradients) anew first."""
+        """Update every parameter that has a gradient. `closure` computes the loss (and gradients)
+        anew first."""
         loss = None
         if closure is not None:
             with ig.enable_grad():
@@ -196,7 +203,7 @@ class Optimizer:
                 moments[name].copy_(value)
             parameter.copy_(new)
 
-    # ------------------------------------------------------------------------------------------- state
+    # ---------------------------------------------------------------------------------------- state
 
     def named_state(self) -> Iterator[tuple[str, Tensor, str]]:
         """Every tensor of this optimizer's state with its name in a file and its kind."""
@@ -218,7 +225,8 @@ class Optimizer:
                 position += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """`state` by parameter position, and `param_groups` with positions for parameters, as torch lays them out."""
+        """`state` by parameter position, and `param_groups` with positions for parameters, as torch
+        lays them out."""
         state: dict[int, dict[str, Any]] = {}
         groups: list[dict[str, Any]] = []
         for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
@@ -232,7 +240,8 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave, here or in torch, for an optimizer of the same groups."""
+        """Take over what `state_dict` gave, here or in torch, for an optimizer of the same
+        groups."""
         groups = state_dict["param_groups"]
         sizes = [len(g["params"]) for g in groups]
         if sizes != [len(g["params"]) for g in self.param_groups]:

@@ -13,7 +13,8 @@ from intaglio.optim._optimizer import Moments, Optimizer, ParameterGroup
 
 
 class SGD(Optimizer):
-    """p -= lr * d with d = g + weight_decay * p, smoothed by momentum: b = momentum * b + (1 - dampening) * d.
+    """p -= lr * d with d = g + weight_decay * p, smoothed by momentum: b = momentum * b + (1 -
+    dampening) * d.
 
     `nesterov` takes d + momentum * b (Sutskever et al. 2013). The buffer b starts as the first d.
     """
