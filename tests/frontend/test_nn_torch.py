@@ -1,4 +1,4 @@
-"""Layers and losses beside torch's: results, gradients and state names, from the same weights in f64."""
+"""Layers and losses beside torch, from the same weights in f64: results, gradients, state names."""
 
 import numpy as np
 import pytest
