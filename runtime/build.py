@@ -20,11 +20,10 @@ from typing import Final
 from intaglio.compiler.errors import CompileError
 from intaglio.runtime.cache import Cache, open_cache, temporary_cache
 from intaglio.runtime.process import run
-from intaglio.runtime.settings import LOG, positive
-from intaglio.runtime.toolchain import REMEDY, Toolchain, digest_of, find_toolchain
+from intaglio.runtime.settings import LOG
+from intaglio.runtime.toolchain import REMEDY, Toolchain, compile_seconds, digest_of, find_toolchain
 
 PROCESSES: Final = 2
-DEFAULT_SECONDS: Final = 300
 ENDING: Final = ".so"
 
 compiled: list[int] = [0]
@@ -78,8 +77,8 @@ def open_library(sources: Sequence[str], entries: Sequence[str] = ()) -> ctypes.
 def _build_in(
     cache: Cache, key: str, sources: Sequence[str], toolchain: Toolchain, entries: Sequence[str]
 ) -> Path:
-    limit = positive("INTAGLIO_CC_SECONDS", DEFAULT_SECONDS)
-    with cache.locked(key, float(limit)):
+    limit = compile_seconds()
+    with cache.locked(key, limit):
         found = cache.find(key, ENDING)
         if found is not None:
             return found

@@ -21,7 +21,7 @@ from typing import Final
 
 from intaglio.compiler.errors import CompileError
 from intaglio.runtime.process import run
-from intaglio.runtime.settings import LOG
+from intaglio.runtime.settings import LOG, positive
 
 FLAGS: Final = (
     *("-O2", "-std=gnu99", "-march=native", "-fPIC", "-w"),
@@ -39,6 +39,14 @@ HEADERS: Final = (
     Path(__file__).parent / "native",
 )
 REMEDY: Final = "install gcc or clang, set CC, or pip install 'intaglio[cc]'"
+
+
+DEFAULT_SECONDS: Final = 300
+
+
+def compile_seconds() -> float:
+    """The time that one build may take: `INTAGLIO_CC_SECONDS`, else five minutes."""
+    return float(positive("INTAGLIO_CC_SECONDS", DEFAULT_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ def _is_clang(command: tuple[str, ...], identity: str) -> bool:
 
 def _version(command: tuple[str, ...]) -> str:
     try:
-        (outcome,) = run([(*command, "--version")], "/", os.environ, 20.0)
+        (outcome,) = run([(*command, "--version")], "/", os.environ, compile_seconds())
     except OSError as error:
         raise CompileError(f"{shlex.join(command)} can't be started: {error}; {REMEDY}") from None
     if not outcome.succeeded:

@@ -1,0 +1,216 @@
+"""Loaded models: a file's functions as Python callables over the file's state.
+
+Neither the front end nor the author's code is needed. Calls that only read run side by side; calls
+that update state have the model for themselves, and one that fails leaves every state as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from intaglio.compiler.errors import ArgumentError, DeviceError
+from intaglio.compiler.ir import Function, Program
+from intaglio.runtime.arrays import Array
+from intaglio.runtime.executor import FunctionExecutable
+from intaglio.runtime.settings import parse_bytes
+from intaglio.runtime.state import States
+from intaglio.runtime.structure import LEAF, builder, by_parameter, flatten
+
+
+def load(
+    path: str | os.PathLike[str],
+    device: str = "cpu",
+    threads: int | None = None,
+    max_memory: int | str | None = None,
+) -> Model:
+    """The model in a file, checked in every byte.
+
+    `threads` bounds the threads of its calls (default: all cores); `max_memory` (`"1GiB"`) bounds
+    the file's tensors and, apart from them, what a call may take, checked before anything is
+    allocated. Raises `FormatError` for what is not a whole model file, `MemoryError` when it is too
+    large."""
+    from intaglio.runtime.file import read
+
+    limit = None if max_memory is None else parse_bytes(max_memory)
+    found = read(os.fspath(path), max_memory=limit)
+    return Model(
+        found.program,
+        found.values,
+        found.metadata,
+        device=device,
+        threads=threads,
+        max_memory=limit,
+    )
+
+
+class Model:
+    """A program with its state: `model(x)` calls the function `forward`, `model.name(...)` the
+    function `name`."""
+
+    def __init__(
+        self,
+        program: Program,
+        values: Mapping[str, Array],
+        metadata: Mapping[str, object] | None = None,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        max_memory: int | None = None,
+        backend: str | None = None,
+    ) -> None:
+        if device != "cpu":
+            raise DeviceError(f"device {device!r}: loaded models run on 'cpu'")
+        if threads is not None and threads < 1:
+            raise ArgumentError(f"threads={threads}: one at least")
+        self.program = program
+        self.state = States(program.state, values)
+        self.metadata: Mapping[str, object] = MappingProxyType(dict(metadata or {}))
+        self.device = device
+        self._options = {"threads": threads, "max_memory": max_memory, "backend": backend}
+        self._functions: dict[str, LoadedFunction] = {}
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The names of the functions."""
+        return tuple(self.program.functions)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call `forward`, or the only function there is."""
+        return self.function("forward" if len(self.program.functions) != 1 else "")(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> LoadedFunction:
+        if name.startswith("_") or name not in self.program.functions:
+            raise AttributeError(f"the model has no function {name!r}; it has {self._listed()}")
+        return self.function(name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.program.functions]
+
+    def __repr__(self) -> str:
+        return f"Model({self._listed()}; {len(self.state)} states)"
+
+    def _listed(self) -> str:
+        return ", ".join(map(repr, self.program.functions)) or "no functions"
+
+    def function(self, name: str = "") -> LoadedFunction:
+        """The function of this name as a callable; without a name, the only one."""
+        found = self._functions.get(name)
+        if found is None:
+            key = name or next(iter(self.program.functions), "")
+            if key not in self.program.functions:
+                raise ArgumentError(f"the model has no function {name!r}; it has {self._listed()}")
+            found = LoadedFunction(self, self.program.functions[key])
+            found = self._functions.setdefault(key, found)
+            self._functions[name] = found
+        return found
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """The states that some function updates."""
+        return frozenset(s for f in self.program.functions.values() for s in f.updates)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all state values by name, tied names included."""
+        values = self.state.snapshot()
+        return {name: values[first] for name, first in self.state.names().items()}
+
+    def load_state_dict(
+        self, values: Mapping[str, object], strict: bool = True
+    ) -> tuple[list[str], list[str]]:
+        """Set states from a mapping; all, or none when a value is refused. Returns the names that
+        were missing and those that are unknown; with `strict` both must be empty."""
+        names = self.state.names()
+        given = {names[n] for n in values if n in names}
+        missing = [n for n in self.state if n not in given]
+        unexpected = [n for n in values if n not in names]
+        if strict and (missing or unexpected):
+            told = [f"missing: {', '.join(missing)}"] if missing else []
+            told += [f"unknown: {', '.join(unexpected)}"] if unexpected else []
+            raise ArgumentError(f"load_state_dict: {'; '.join(told)} (strict=False allows that)")
+        self.state.update_all({n: v for n, v in values.items() if n in names})
+        return missing, unexpected
+
+    def save(
+        self, path: str | os.PathLike[str], metadata: Mapping[str, object] | None = None
+    ) -> None:
+        """Write the model with its present state; `metadata` replaces what the file said."""
+        from intaglio.runtime.file import write
+
+        kept = dict(self.metadata if metadata is None else metadata)
+        with self.state.lock.reading():
+            values = {name: self.state.array(name) for name in self.state}
+            write(os.fspath(path), self.program, values, kept)
+
+
+class LoadedFunction:
+    """One function of a loaded model. Call it with arrays, positionally or by name; results are
+    ndarrays, nested as the author returned them."""
+
+    def __init__(self, model: Model, function: Function) -> None:
+        self.model, self.function = model, function
+        self.name = function.name
+        self.executable = FunctionExecutable(function, **model._options)
+        self._build = builder(function.output_structure)
+        names = function.parameters or function.arguments
+        self.parameters = names
+        parts = by_parameter(function.input_structure, names)
+        if parts is None:
+            parts = tuple([LEAF] * len(names))
+        self._parts = parts
+        self._flat = all(part == LEAF for part in parts)
+        self._writes = frozenset(function.updates)
+        states = model.state
+        self._lock: AbstractContextManager[None] | None = None
+        reads_written = bool(model.written & set(self.executable.states))
+        self._enter = (
+            states.lock.writing
+            if self._writes
+            else states.lock.reading
+            if reads_written
+            else nullcontext
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it."""
+        if kwargs or not self._flat or len(args) != len(self._parts):
+            leaves = self._leaves(args, kwargs)
+        else:
+            leaves = list(args)
+        states = self.model.state
+        with self._enter():
+            for name in self.executable.states:
+                leaves.append(states.writable(name) if name in self._writes else states.array(name))
+            return self._build(self.executable(leaves))
+
+    def _leaves(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The arguments' leaves in order."""
+        names = self.parameters
+        signature = f"{self.name}({', '.join(names)})"
+        if len(args) > len(names):
+            raise ArgumentError(f"{signature} takes {len(names)} arguments, and got {len(args)}")
+        given = dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in names:
+                raise ArgumentError(f"{signature} has no parameter {name!r}")
+            if name in given:
+                raise ArgumentError(f"{signature} got {name!r} twice")
+            given[name] = value
+        missing = [n for n in names if n not in given]
+        if missing:
+            raise ArgumentError(f"{signature} lacks {', '.join(missing)}")
+        leaves: list[Any] = []
+        for name, part in zip(names, self._parts, strict=True):
+            flatten(part, given[name], name, leaves)
+        return leaves
+
+    def __repr__(self) -> str:
+        values = self.function.argument_values
+        shown = ", ".join(
+            f"{n}: {v.type}" for n, v in zip(self.function.arguments, values, strict=True)
+        )
+        results = ", ".join(str(v.type) for v in self.function.result_values)
+        return f"{self.name}({shown}) -> {results}"

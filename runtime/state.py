@@ -1,0 +1,106 @@
+"""The values of a loaded model's states: read as copies, set with checks, written in place by its
+functions.
+
+Values that came from a file are mapped read-only; a state becomes memory of its own when something
+first writes it. Setting one swaps its array, so that a call in flight keeps reading the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+
+import numpy as np
+
+from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.ir import State
+from intaglio.runtime.arrays import Array, as_operand
+from intaglio.runtime.locks import SharedLock
+
+
+class States(MutableMapping[str, Array]):
+    """State values by name; tied names reach the same value. Iterates over the names that values
+    are saved under."""
+
+    def __init__(self, declared: Mapping[str, State], values: Mapping[str, Array]) -> None:
+        self.declared = dict(declared)
+        self.lock = SharedLock()
+        self._first = {n: name for name, state in declared.items() for n in state.names}
+        self._arrays: dict[str, Array] = {}
+        self._own: set[str] = set()
+        for name, state in declared.items():
+            if name not in values:
+                raise ArgumentError(f"the state {name!r} has no value")
+            self._arrays[name] = _checked(values[name], state)
+
+    def __getitem__(self, name: str) -> Array:
+        with self.lock.reading():
+            return self._arrays[self._named(name)].copy()
+
+    def __setitem__(self, name: str, value: object) -> None:
+        first = self._named(name)
+        fresh = np.array(_checked(value, self.declared[first]))
+        with self.lock.writing():
+            self._arrays[first] = fresh
+            self._own.add(first)
+
+    def __delitem__(self, name: str) -> None:
+        raise ArgumentError(f"the state {name!r} is declared by the program and can't be deleted")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._first
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{n}: {s.type} ({s.kind})" for n, s in self.declared.items())
+
+    def names(self) -> dict[str, str]:
+        """Every name, tied ones too, with the name it is saved under."""
+        return dict(self._first)
+
+    def array(self, name: str) -> Array:
+        """The array itself, not to be written."""
+        return self._arrays[name]
+
+    def writable(self, name: str) -> Array:
+        """The array itself, to be written in place by the holder of the lock."""
+        if name not in self._own:
+            self._arrays[name] = np.array(self._arrays[name], order="C", copy=True)
+            self._own.add(name)
+        return self._arrays[name]
+
+    def snapshot(self) -> dict[str, Array]:
+        """Copies of all values, taken at one moment."""
+        with self.lock.reading():
+            return {name: array.copy() for name, array in self._arrays.items()}
+
+    def update_all(self, values: Mapping[str, object]) -> None:
+        """Set several states: all of them, or none when one is refused."""
+        fresh = {}
+        for name, value in values.items():
+            first = self._named(name)
+            fresh[first] = np.array(_checked(value, self.declared[first]))
+        with self.lock.writing():
+            self._arrays.update(fresh)
+            self._own.update(fresh)
+
+    def _named(self, name: str) -> str:
+        found = self._first.get(name)
+        if found is None:
+            import difflib
+
+            near = difflib.get_close_matches(name, self._first, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ArgumentError(f"there is no state called {name!r}{hint}")
+        return found
+
+
+def _checked(value: object, state: State) -> Array:
+    array = as_operand(value, state.type, state.name)
+    if array.shape != state.type.shape:
+        shown = ",".join(map(str, array.shape))
+        raise ShapeError(f"{state.name} is {state.type.dtype}[{shown}], and {state.type} is wanted")
+    return array
