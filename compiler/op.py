@@ -7,15 +7,17 @@ file asks the class. See `docs/ops.md` for how to add one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from intaglio.compiler.dims import Constraint, Shape, collecting
 from intaglio.compiler.dtypes import DType
-from intaglio.compiler.errors import Error, VerifyError
+from intaglio.compiler.errors import ArgumentError, Error, VerifyError
 from intaglio.compiler.ir import (
     NO_ATTRIBUTES,
     Attribute,
@@ -72,6 +74,8 @@ class Op:
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
     checks: ClassVar[bool] = False
+    exact: ClassVar[str] = ""
+    """The kinds of dtypes (`f` float, `i`, `u` integers, `b` bool) for which `reference` has the defined bits: these may be folded."""
     samples: ClassVar[Sequence[Sample]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -85,6 +89,11 @@ class Op:
         """The result type or types, or an `Error` that names the op, the operand types and the rule
         that is broken."""
         raise NotImplementedError(f"{self.name} lacks its type rule")
+
+    def upgrade(self, version: int, attributes: Attributes) -> Attributes:
+        """The attributes of this version of the op, for a node that a file holds with an older
+        `version`. An op whose version is raised overrides this."""
+        raise VerifyError(f"{self.name}: version {version} can't be read any more")
 
     def reference(self, *arrays: Array, **attributes: Any) -> Array | tuple[Array, ...]:
         """The meaning, in NumPy: the oracle of the tests and the fallback without a compiler."""
@@ -121,12 +130,19 @@ class Op:
     """`element(self, index, *xs, **attributes)`: one result element as a scalar expression;
     `xs[k](*index)` is a load or a fused producer."""
 
-    def fold(self, arrays: Sequence[Array | None], **attributes: Any) -> Array | None:
-        """The result for constant operands when that is worth having at compile time; None leaves
-        the node alone."""
-        return None
+    def fold(self, arrays: Sequence[Array], **attributes: Any) -> tuple[Array, ...] | None:
+        """The results for constant operands, computed when compiling; None leaves the node alone.
 
-    def simplify(self, g: Ops[V], xs: Sequence[V], node: Node) -> V | None:
+        By default the reference, where `exact` says that it has the defined bits; NaNs are left to
+        the machine, whose choice of their bits is its own."""
+        if any(a.dtype.kind not in self.exact for a in arrays):
+            return None
+        made = self.reference(*arrays, **attributes)
+        results = made if isinstance(made, tuple) else (made,)
+        wild = any(r.dtype.kind == "f" and bool(np.isnan(r).any()) for r in results)
+        return None if wild else results
+
+    def simplify(self, g: Rewriter, xs: Sequence[Value], node: Node) -> Value | None:
         """A simpler value with the same bits, made by `g` or one of `xs`; None leaves the node
         alone."""
         return None
@@ -140,6 +156,9 @@ def op_named(name: str) -> Op:
     """The registered op of this name; raises `VerifyError` when there is none."""
     found = OPS.get(name)
     if found is None:
+        importlib.import_module("intaglio.compiler.ops")  # which imports this module
+        found = OPS.get(name)
+    if found is None:
         raise VerifyError(f"there is no op called {name!r}")
     return found
 
@@ -147,8 +166,18 @@ def op_named(name: str) -> Op:
 def result_types(
     op: Op, types: Sequence[TensorType], attributes: Attributes
 ) -> tuple[TensorType, ...]:
-    """What `op.type` says, always as a tuple."""
-    made = op.type(*types, **attributes)
+    """What `op.type` says, always as a tuple; an `Error` also where the operands' number or the
+    attributes' names are not the op's."""
+    try:
+        made = op.type(*types, **attributes)
+    except TypeError as error:
+        try:
+            inspect.signature(op.type).bind(*types, **attributes)
+        except TypeError as misfit:
+            raise ArgumentError(
+                f"{op.name}: {', '.join(map(str, types)) or 'no operands'}: {misfit}"
+            ) from None
+        raise error from None
     return made if isinstance(made, tuple) else (made,)
 
 
@@ -182,6 +211,10 @@ class Ops(Protocol, Generic[V]):
         """A constant array."""
         ...
 
+    def placed(self, where: Places) -> AbstractContextManager[None]:
+        """Let what is made inside carry `where`, if it carries places at all."""
+        ...
+
     def __getattr__(self, op: str) -> Callable[..., Any]:
         """The op of this name as a method."""
         ...
@@ -213,9 +246,17 @@ class OpsBase(Generic[V]):
         """A constant array."""
         return self.apply("constant", (), {"value": Literal(array)})[0]
 
+    def placed(self, where: Places) -> AbstractContextManager[None]:
+        """Let what is made inside carry `where`, if it carries places at all."""
+        return nullcontext()
+
     def __getattr__(self, op: str) -> Callable[..., Any]:
-        if op.startswith("_") or op not in OPS:
+        if op.startswith("_"):
             raise AttributeError(op)
+        try:
+            op_named(op)
+        except VerifyError as error:
+            raise AttributeError(str(error)) from None
 
         def call(*inputs: V, **attributes: Attribute) -> Any:
             made = self.apply(op, inputs, attributes)
@@ -280,7 +321,7 @@ class Builder(OpsBase[Value]):
         return [here[v] for v in graph.outputs]
 
     @contextmanager
-    def placed(self, where: Places) -> Any:
+    def placed(self, where: Places) -> Iterator[None]:
         """Let nodes made inside carry `where`."""
         before, self.where = self.where, where
         try:
@@ -293,9 +334,61 @@ class Builder(OpsBase[Value]):
         return Graph(tuple(self.inputs), tuple(self.nodes), tuple(outputs), tuple(self.constraints))
 
     def _place_constraints(self, first: int) -> None:
-        for k in range(first, len(self.constraints)):
-            c = self.constraints[k]
-            self.constraints[k] = Constraint(c.left, c.relation, c.right, describe(self.where))
+        """Give new constraints this builder's `where`; drop those that were known."""
+        new, self.constraints[first:] = self.constraints[first:], ()
+        known = {(c.left, c.relation, c.right) for c in self.constraints}
+        place = describe(self.where)
+        for c in new:
+            if (c.left, c.relation, c.right) not in known:
+                self.constraints.append(Constraint(c.left, c.relation, c.right, place))
+
+
+class Rewriter(Builder):
+    """A builder that knows what made its values: what `simplify` rules look at.
+
+    It starts with a graph's own inputs and constraints, so that the result has the same signature.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.inputs, self.constraints = list(graph.inputs), list(graph.constraints)
+        self._producers: dict[Value, Node] = {}
+
+    def append(self, node: Node) -> None:
+        """Append a node and remember what it makes."""
+        super().append(node)
+        self._producers.update((value, node) for value in node.outputs)
+
+    def apply(
+        self, op: str, inputs: Sequence[Value], attributes: Attributes = NO_ATTRIBUTES
+    ) -> tuple[Value, ...]:
+        """Append a node, remember what it makes; its results."""
+        made = super().apply(op, inputs, attributes)
+        self._producers.update((value, self.nodes[-1]) for value in made)
+        return made
+
+    def producer(self, value: Value) -> Node | None:
+        """The node that makes a value; None for inputs."""
+        return self._producers.get(value)
+
+    def number_of(self, value: Value) -> int | float | bool | None:
+        """The number that fills a value, if a `full` made it."""
+        node = self._producers.get(value)
+        if node is None or node.op != "full":
+            return None
+        number = node.attributes["value"]
+        assert isinstance(number, bool | int | float)
+        return number
+
+
+def run_graph(g: Ops[V], graph: Graph, inputs: Sequence[V]) -> list[V]:
+    """Apply a graph's nodes by `g`, to values of its kind; the graph's outputs."""
+    here: dict[Value, V] = dict(zip(graph.inputs, inputs, strict=True))
+    for node in graph.nodes:
+        with g.placed(node.where) if node.where else nullcontext():
+            made = g.apply(node.op, [here[v] for v in node.inputs], node.attributes)
+        here.update(zip(node.outputs, made, strict=True))
+    return [here[v] for v in graph.outputs]
 
 
 def located(error: Error, where: Places) -> Error:
