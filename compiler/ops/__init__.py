@@ -1,1 +1,14 @@
-"""The primitive ops, one class each, grouped in files by family."""
+"""The primitive ops, one class each, grouped in files by family. Importing this package fills the registry."""
+
+from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so registers, its ops
+    compare,
+    control,
+    convert,
+    create,
+    elementwise,
+    index,
+    matmul,
+    movement,
+    reduce,
+    transcendental,
+)

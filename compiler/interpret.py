@@ -1,0 +1,149 @@
+"""Run a graph node by node on NumPy arrays: the meaning of graphs, for tests, tools and machines without a C compiler.
+
+Symbolic sizes are solved from the arrays' shapes (`bind_sizes`): a dim in which just one symbol is unknown, and that once, gives
+its value; this repeats until nothing new is found. Then every dim and every constraint is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from intaglio.compiler.dims import Size, Symbol, evaluate, symbols, terms_of
+from intaglio.compiler.dtypes import dtype_of
+from intaglio.compiler.errors import DTypeError, Error, ShapeError
+from intaglio.compiler.ir import Graph, Node, Value
+from intaglio.compiler.op import Array, located, op_named
+from intaglio.compiler.passes.specialise import specialised
+from intaglio.compiler.types import TensorType
+
+
+def interpret(
+    graph: Graph, arrays: Sequence[Array], sizes: Mapping[str, int] | None = None
+) -> list[Array]:
+    """The graph's outputs for these inputs, by the ops' references.
+
+    Checks the arrays against the inputs' types first, unless the values of the symbols are given. Errors carry the place of the
+    node that raised them.
+    """
+    if sizes is None:
+        sizes = bind_sizes([v.type for v in graph.inputs], arrays)
+        check_constraints(graph, sizes)
+    values: dict[Value, Array] = dict(zip(graph.inputs, arrays, strict=True))
+    last = _last_uses(graph)
+    for k, node in enumerate(graph.nodes):
+        made = _run(node, [values[v] for v in node.inputs], sizes)
+        values.update(zip(node.outputs, made, strict=True))
+        for value in last.get(k, ()):
+            del values[value]
+    return [values[v] for v in graph.outputs]
+
+
+def _run(node: Node, operands: list[Array], sizes: Mapping[str, int]) -> tuple[Array, ...]:
+    attributes = {k: specialised(v, sizes) for k, v in node.attributes.items()}
+    try:
+        made = op_named(node.op).reference(*operands, **attributes)
+    except Error as error:
+        raise located(error, node.where) from None
+    return made if isinstance(made, tuple) else (made,)
+
+
+def _last_uses(graph: Graph) -> dict[int, list[Value]]:
+    """Which values no later node reads, by the number of the node after which that is so."""
+    last: dict[Value, int] = {}
+    for k, node in enumerate(graph.nodes):
+        last.update((v, k) for v in (*node.outputs, *node.inputs))
+    found: dict[int, list[Value]] = {}
+    for value, k in last.items():
+        if value not in graph.outputs:
+            found.setdefault(k, []).append(value)
+    return found
+
+
+def bind_sizes(
+    types: Sequence[TensorType], arrays: Sequence[Array], names: Sequence[str] = ()
+) -> dict[str, int]:
+    """The values of all symbols in `types`, from the shapes of the arrays; every dtype, rank and dim is checked.
+
+    `names` are what messages call the inputs. Raises `DTypeError` or `ShapeError` with the input and the rule.
+    """
+    names = names or [f"input {k}" for k in range(len(types))]
+    if len(types) != len(arrays):
+        raise ShapeError(f"{len(types)} inputs are needed, {len(arrays)} were given")
+    for name, type, array in zip(names, types, arrays, strict=True):
+        if dtype_of(array.dtype) is not type.dtype:
+            raise DTypeError(f"{name} must be {type}, but its dtype is {dtype_of(array.dtype)}")
+        if array.ndim != type.rank:
+            raise ShapeError(
+                f"{name} must be {type}, but its shape {list(array.shape)} has {array.ndim} dims"
+            )
+    pairs = [
+        (name, type, k, size, array.shape[k])
+        for name, type, array in zip(names, types, arrays, strict=True)
+        for k, size in enumerate(type.shape)
+    ]
+    found = _solve([(size, value) for _, _, _, size, value in pairs])
+    for name, type, k, size, value in pairs:
+        for symbol in symbols(size).values():
+            if symbol.name not in found:
+                raise ShapeError(f"{name}: {type}: no input's shape tells the size {symbol.name!r}")
+            if not symbol.low <= found[symbol.name] <= symbol.high:
+                raise ShapeError(
+                    f"{name} must be {type}, but {symbol.name} = {found[symbol.name]} is not within "
+                    f"{symbol.low} to {symbol.high}"
+                )
+        if evaluate(size, found) != value:
+            rule = f"dim {k} must be {size}"
+            if not isinstance(size, int):
+                rule += f" = {evaluate(size, found)}"
+            raise ShapeError(f"{name} must be {type}, but {rule}, not {value}")
+    return found
+
+
+def check_constraints(graph: Graph, sizes: Mapping[str, int]) -> None:
+    """Raise `ShapeError` for a constraint of the graph that these sizes break."""
+    for constraint in graph.constraints:
+        if not constraint.holds(sizes):
+            a, b = evaluate(constraint.left, sizes), evaluate(constraint.right, sizes)
+            place = f" ({constraint.where})" if constraint.where else ""
+            raise ShapeError(
+                f"{constraint} is needed, but {a} {constraint.relation} {b} is false{place}"
+            )
+
+
+def _solve(pairs: Sequence[tuple[Size, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    open_pairs = [(size, value) for size, value in pairs if not isinstance(size, int)]
+    while open_pairs:
+        left = []
+        for size, value in open_pairs:
+            unknown = [s for s in symbols(size).values() if s.name not in found]
+            if len(unknown) == 1:
+                solved = _solve_for(unknown[0], size, value, found)
+                if solved is not None:
+                    found[unknown[0].name] = solved
+                    continue
+            if unknown:
+                left.append((size, value))
+        if len(left) == len(open_pairs):
+            return found
+        open_pairs = left
+    return found
+
+
+def _solve_for(symbol: Symbol, size: Size, value: int, found: Mapping[str, int]) -> int | None:
+    """The symbol's value when `size` is affine in it and has `value`; None where it is not. A rest is left to the check."""
+    factor, rest = 0, 0
+    for monomial, coefficient in terms_of(size):
+        others = [a for a in monomial if a != symbol]
+        count = len(monomial) - len(others)
+        if count > 1 or any(
+            symbol.name in symbols(a.left, a.right) for a in others if not isinstance(a, Symbol)
+        ):
+            return None
+        part = coefficient
+        for atom in others:
+            if not isinstance(atom, Symbol):
+                return None
+            part *= found[atom.name]
+        factor, rest = factor + part * count, rest + part * (1 - count)
+    return (value - rest) // factor if factor else None

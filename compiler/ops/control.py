@@ -1,0 +1,312 @@
+"""Ops that hold graphs: the loop `scan`, and `custom_vjp`, a piece of program with a derivative of its own.
+
+`scan` runs its body `length` times. The body maps (carries, slices, constants) to (new carries, slices of the results): what is
+carried goes round, slice t of every stacked operand goes in, and slice t of every stacked result comes out.
+
+Its derivative is a scan the other way round. It carries the cotangents of the carries and the sums of those of the constants;
+its body is the derivative graph of the body, which computes again what it needs from the carries that went into step t. These are
+stacked by a second forward scan, made only when the body's derivative reads them; `cse` merges that scan with the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from intaglio.compiler.dims import Size, holds, same_shape
+from intaglio.compiler.dtypes import float64
+from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.ir import Graph, Value
+from intaglio.compiler.op import Array, Builder, Op, Ops, Sample, V, run_graph
+from intaglio.compiler.ops import elementwise, matmul, movement, transcendental  # noqa: F401  # the samples' bodies use their ops
+from intaglio.compiler.ops.rules import check_size, refused
+from intaglio.compiler.types import TensorType
+
+
+def _is_float(type: TensorType) -> bool:
+    return type.dtype.is_floating_point
+
+
+def _same_type(a: TensorType, b: TensorType) -> bool:
+    return a.dtype is b.dtype and same_shape(a.shape, b.shape)
+
+
+def _bodies() -> tuple[Sample, ...]:
+    vector, matrix = TensorType(float64, (3,)), TensorType(float64, (3, 3))
+    b = Builder()
+    h, x, w = b.input(vector), b.input(vector), b.input(matrix)
+    row = b.reshape(b.matmul(b.reshape(h, shape=(1, 3)), w), shape=(3,))
+    cell = b.graph([new := b.tanh(b.add(row, x)), b.mul(new, x)])
+    b = Builder()
+    total, x = b.input(vector), b.input(vector)
+    running = b.graph([after := b.add(total, x), after])
+    b = Builder()
+    x, w = b.input(vector), b.input(vector)
+    mapped = b.graph([b.sin(b.mul(x, w))])
+    rnn = {"body": cell, "carries": 1, "xs": 1}
+    return (
+        Sample("f64[3]", "f64[4,3]", "f64[3,3]", length=4, reverse=False, **rnn),
+        Sample("f64[3]", "f64[5,3]", "f64[3,3]", length=5, reverse=True, **rnn),
+        Sample("f64[3]", "f64[0,3]", "f64[3,3]", length=0, reverse=False, **rnn),
+        Sample("f64[3]", "f64[6,3]", body=running, carries=1, xs=1, length=6, reverse=False),
+        Sample("f64[2,3]", "f64[3]", body=mapped, carries=0, xs=1, length=2, reverse=False),
+    )
+
+
+class Scan(Op):
+    """`scan(*carries, *xs, *constants; body, carries, xs, length, reverse)` gives the final carries, then the stacked results."""
+
+    name = "scan"
+    kernel: ClassVar[str] = "scan"
+    samples = _bodies()
+
+    def type(
+        self,
+        *types: TensorType,
+        body: Graph,
+        carries: int,
+        xs: int,
+        length: Size,
+        reverse: bool,
+    ) -> tuple[TensorType, ...]:
+        """The carries' types, then the body's other results with a leading dim of `length`."""
+        check_size(self, types, "length", length)
+        counts_fit = (
+            isinstance(body, Graph)
+            and isinstance(reverse, bool)
+            and all(isinstance(n, int) and n >= 0 for n in (carries, xs))
+            and carries + xs <= len(types) == len(body.inputs)
+            and carries <= len(body.outputs)
+        )
+        if not counts_fit:
+            raise refused(ArgumentError, self, types, "the body does not fit the operands")
+        inner = [
+            *types[:carries],
+            *(self._slice(types, t, length) for t in types[carries : carries + xs]),
+            *types[carries + xs :],
+        ]
+        for k, (given, value) in enumerate(zip(inner, body.inputs, strict=True)):
+            if not _same_type(given, value.type):
+                rule = f"the body's input {k} is {value.type}, not {given}"
+                raise refused(ShapeError, self, types, rule)
+        for k, (before, after) in enumerate(zip(body.inputs, body.outputs[:carries], strict=False)):
+            if not _same_type(before.type, after.type):
+                rule = f"the carry {k} goes in as {before.type} and comes out as {after.type}"
+                raise refused(ShapeError, self, types, rule)
+        stacked = (v.type.with_shape(length, *v.type.shape) for v in body.outputs[carries:])
+        return (*types[:carries], *stacked)
+
+    def _slice(self, types: Sequence[TensorType], stacked: TensorType, length: Size) -> TensorType:
+        if not stacked.shape or not holds(stacked.shape[0], "==", length):
+            raise refused(ShapeError, self, types, f"{stacked} is no stack of {length}")
+        return stacked.with_shape(*stacked.shape[1:])
+
+    def reference(
+        self, *arrays: Array, body: Graph, carries: int, xs: int, length: int, reverse: bool
+    ) -> tuple[Array, ...]:
+        """The loop in Python."""
+        from intaglio.compiler.interpret import interpret
+
+        state, rest = list(arrays[:carries]), arrays[carries + xs :]
+        stacked = [
+            np.empty((length, *(int(s) for s in v.type.shape)), v.type.dtype.numpy)  # type: ignore[arg-type]  # sizes are numbers when running
+            for v in body.outputs[carries:]
+        ]
+        for t in reversed(range(length)) if reverse else range(length):
+            slices = [np.asarray(x[t]) for x in arrays[carries : carries + xs]]
+            made = interpret(body, [*state, *slices, *rest])
+            state = made[:carries]
+            for stack, y in zip(stacked, made[carries:], strict=True):
+                stack[t] = y
+        return (*state, *stacked)
+
+    def vjp(
+        self,
+        g: Ops[V],
+        dys: Sequence[V | None],
+        ys: Sequence[V],
+        xs_: Sequence[V],
+        needs: Sequence[bool],
+        **attributes: Any,
+    ) -> Sequence[V | None]:
+        """The scan of the body's derivative the other way round."""
+        return _ScanDerivative(g, dys, xs_, needs, **attributes).run()
+
+
+class _ScanDerivative:
+    """Builds the reverse scan of one `scan`; the parts of its operands and results are named by where they come from."""
+
+    def __init__(
+        self,
+        g: Ops[Any],
+        dys: Sequence[Any],
+        operands: Sequence[Any],
+        needs: Sequence[bool],
+        *,
+        body: Graph,
+        carries: int,
+        xs: int,
+        length: Size,
+        reverse: bool,
+    ) -> None:
+        self.g, self.dys, self.operands, self.needs, self.body = g, dys, operands, needs, body
+        self.carries, self.xs, self.length, self.reverse = carries, xs, length, reverse
+        floats = [_is_float(v.type) for v in body.inputs]
+        self.carried = [k for k in range(carries) if floats[k]]
+        self.sliced = [k for k in range(carries, carries + xs) if floats[k] and needs[k]]
+        self.constant = [k for k in range(carries + xs, len(floats)) if floats[k] and needs[k]]
+        self.given = [k for k in range(carries, len(dys)) if dys[k] is not None]
+
+    def run(self) -> list[Any]:
+        """The derivatives of the operands."""
+        step, history = self._body()
+        made = self._scan(step, history)
+        found: list[Any] = [None] * len(self.operands)
+        places = [*self.carried, *self.constant, *self.sliced]
+        for k, value in zip(places, made, strict=True):
+            found[k] = value if self.needs[k] else None
+        return found
+
+    def _body(self) -> tuple[Graph, list[int]]:
+        """The reverse step: (d carries, sums of d constants; carries' history, slices, d results; constants) to (both new; d slices),
+        and which carries' history it reads."""
+        from intaglio.compiler.passes.dce import dce
+        from intaglio.compiler.passes.gradient import backpropagate
+
+        b, inputs = Builder(), self.body.inputs
+        dcarries = [b.input(inputs[k].type) for k in self.carried]
+        sums = [b.input(inputs[k].type) for k in self.constant]
+        primals = [b.input(v.type) for v in inputs[: self.carries + self.xs]]
+        dresults = [b.input(self.body.outputs[k].type) for k in self.given]
+        constants = [b.input(v.type) for v in inputs[self.carries + self.xs :]]
+        here = dict(zip(inputs, [*primals, *constants], strict=True))
+        outputs = b.inline(self.body, list(here.values()))
+        seeds: dict[Value, Value] = {}
+        for k, seed in (
+            *zip(self.carried, dcarries, strict=True),
+            *zip(self.given, dresults, strict=True),
+        ):
+            out = outputs[k]
+            seeds[out] = b.add(seeds[out], seed) if out in seeds else seed
+        wanted = [here[inputs[k]] for k in (*self.carried, *self.constant, *self.sliced)]
+        found = backpropagate(b, list(reversed(b.nodes)), seeds, set(wanted))
+        parts = [found.get(v) for v in wanted]
+        new: list[Value] = []
+        for k, (part, value) in enumerate(zip(parts, wanted, strict=True)):
+            n = k - len(self.carried)
+            if 0 <= n < len(sums):
+                new.append(sums[n] if part is None else b.add(sums[n], part))
+            else:
+                new.append(b.like(0.0, value) if part is None else part)
+        graph = dce(b.graph(new))
+        read = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
+        history = [k for k in range(self.carries) if primals[k] in read]
+        kept = [v for k, v in enumerate(primals) if k >= self.carries or k in history]
+        return graph.replace(inputs=[*dcarries, *sums, *kept, *dresults, *constants]), history
+
+    def _scan(self, step: Graph, history: list[int]) -> tuple[Any, ...]:
+        g, operands = self.g, self.operands
+        starts = [
+            g.like(0.0, operands[k]) if self.dys[k] is None else self.dys[k] for k in self.carried
+        ]
+        sums = [g.like(0.0, operands[k]) for k in self.constant]
+        inner = self.carries + self.xs
+        stacked = [
+            *self._history(history),
+            *operands[self.carries : inner],
+            *(self.dys[k] for k in self.given),
+        ]
+        return g.apply(
+            "scan",
+            (*starts, *sums, *stacked, *operands[inner:]),
+            {
+                "body": step,
+                "carries": len(starts) + len(sums),
+                "xs": len(stacked),
+                "length": self.length,
+                "reverse": not self.reverse,
+            },
+        )
+
+    def _history(self, wanted: list[int]) -> Sequence[Any]:
+        """The carries that went into each step, stacked, by running the loop with them as further results."""
+        if not wanted:
+            return ()
+        body = self.body.replace(
+            outputs=[*self.body.outputs, *(self.body.inputs[k] for k in wanted)]
+        )
+        attributes = {
+            "body": body,
+            "carries": self.carries,
+            "xs": self.xs,
+            "length": self.length,
+            "reverse": self.reverse,
+        }
+        return self.g.apply("scan", self.operands, attributes)[-len(wanted) :]
+
+
+def _custom_sample() -> Sample:
+    """log(1 + e^x), whose own derivative is written with the sigmoid."""
+    type = TensorType(float64, (3, 2))
+    b = Builder()
+    x = b.input(type)
+    body = b.graph([b.log1p(b.exp(x))])
+    b = Builder()
+    x, _, dy = b.input(type), b.input(type), b.input(type)
+    backward = b.graph([b.mul(dy, b.sigmoid(x))])
+    return Sample("f64[3,2]", body=body, backward=backward, scope="softplus")
+
+
+class CustomVjp(Op):
+    """The results of `body`, differentiated by `backward`: (operands, results, their cotangents) to the float operands' cotangents.
+
+    The pass `inline` replaces it by its body once nothing is left to differentiate.
+    """
+
+    name = "custom_vjp"
+    samples = (_custom_sample(),)
+
+    def type(
+        self, *types: TensorType, body: Graph, backward: Graph, scope: str
+    ) -> tuple[TensorType, ...]:
+        """The body's results."""
+        if not (isinstance(body, Graph) and isinstance(backward, Graph) and isinstance(scope, str)):
+            raise refused(ArgumentError, self, types, "it takes two graphs and a name")
+        results = tuple(v.type for v in body.outputs)
+        floats = tuple(t for t in types if _is_float(t))
+        for name, found, expected in (
+            ("the body's inputs", body.inputs, types),
+            ("the derivative's inputs", backward.inputs, (*types, *results, *results)),
+            ("the derivative's outputs", backward.outputs, floats),
+        ):
+            have = [v.type for v in found]
+            if len(have) != len(expected) or not all(map(_same_type, have, expected)):
+                wanted = ", ".join(map(str, expected))
+                rule = f"{name} are ({', '.join(map(str, have))}), not ({wanted})"
+                raise refused(ShapeError, self, types, rule)
+        return results
+
+    def reference(self, *arrays: Array, body: Graph, backward: Graph, scope: str) -> Any:
+        """The body."""
+        from intaglio.compiler.interpret import interpret
+
+        return tuple(interpret(body, arrays))
+
+    def vjp(
+        self,
+        g: Ops[V],
+        dys: Sequence[V | None],
+        ys: Sequence[V],
+        xs: Sequence[V],
+        needs: Sequence[bool],
+        *,
+        body: Graph,
+        backward: Graph,
+        scope: str,
+    ) -> Sequence[V | None]:
+        """The derivative block, written out."""
+        given = [g.like(0.0, y) if dy is None else dy for dy, y in zip(dys, ys, strict=True)]
+        made = iter(run_graph(g, backward, [*xs, *ys, *given]))
+        return [next(made) if _is_float(g.type_of(x)) else None for x in xs]

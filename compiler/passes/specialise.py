@@ -1,0 +1,64 @@
+"""Put numbers in place of symbolic sizes: in types, attributes, blocks and constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intaglio.compiler.dims import Dim, Shape, Size, Symbol, substitute, symbols
+from intaglio.compiler.errors import ShapeError
+from intaglio.compiler.ir import Attribute, Graph, Node, Value
+
+
+def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
+    """The graph for calls in which the symbols named in `sizes` have these values.
+
+    Constraints that the values decide are dropped. Raises `ShapeError` for one that they break.
+    """
+    here: dict[Value, Value] = {}
+
+    def value(old: Value) -> Value:
+        shape = specialised_shape(old.type.shape, sizes)
+        here[old] = old if shape == old.type.shape else Value(old.type.with_shape(*shape), old.hint)
+        return here[old]
+
+    inputs = [value(v) for v in graph.inputs]
+    nodes = []
+    for node in graph.nodes:
+        attributes = {k: specialised(v, sizes) for k, v in node.attributes.items()}
+        operands = [here[v] for v in node.inputs]
+        nodes.append(
+            Node(node.op, operands, [value(v) for v in node.outputs], attributes, node.where)
+        )
+    left = []
+    for constraint in graph.constraints:
+        if symbols(constraint.left, constraint.right).keys() - sizes.keys():
+            left.append(constraint)
+        elif not constraint.holds(sizes):
+            place = f" ({constraint.where})" if constraint.where else ""
+            raise ShapeError(f"the sizes {dict(sizes)} break {constraint}{place}")
+    return Graph(tuple(inputs), tuple(nodes), tuple(here[v] for v in graph.outputs), tuple(left))
+
+
+def specialised(attribute: Attribute, sizes: Mapping[str, int]) -> Attribute:
+    """An attribute with the sizes in place, inside tuples and blocks too."""
+    if isinstance(attribute, Dim):
+        return specialised_size(attribute, sizes)
+    if isinstance(attribute, tuple):
+        return tuple(specialised(a, sizes) for a in attribute)
+    if isinstance(attribute, Graph):
+        return specialise(attribute, sizes)
+    return attribute
+
+
+def specialised_shape(shape: Shape, sizes: Mapping[str, int]) -> Shape:
+    """A shape with the sizes in place."""
+    return tuple(specialised_size(size, sizes) for size in shape)
+
+
+def specialised_size(size: Size, sizes: Mapping[str, int]) -> Size:
+    """A size with the numbers of the symbols that have one in place."""
+    if isinstance(size, int):
+        return size
+    found = symbols(size)
+    known: dict[Symbol, Size] = {s: sizes[name] for name, s in found.items() if name in sizes}
+    return substitute(size, known) if known else size
