@@ -1,18 +1,21 @@
 """Runs one op at once: one evaluator per op, operand types and attributes, fixed for good.
 
-Where NumPy gives the defined bits (movement, integers, comparisons, and `+ - * / sqrt`) the
-evaluator is the op's NumPy reference; elsewhere it is the op's own kernel, compiled for run-time
-extents. So an eager result is the compiled one, bit for bit."""
+Where NumPy gives the defined bits (an op says so by `exact`: movement, integers, comparisons,
+`+ - * / sqrt`) the evaluator is the op's NumPy function; elsewhere it is the op's own kernel,
+compiled for run-time extents. So an eager result is the compiled one, bit for bit."""
 
 from __future__ import annotations
 
+import contextvars
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from intaglio.compiler.dtypes import dtype_of
-from intaglio.compiler.op import op_named, result_types
+from intaglio.compiler.op import Op, op_named, result_types
+from intaglio.compiler.ops.elementwise import Elementwise
 from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import Array
 
@@ -20,6 +23,8 @@ Evaluator = Callable[..., tuple[Array, ...]]
 """Takes the operands' arrays, gives the results' arrays."""
 
 _EVALUATORS: Final[dict[Any, Evaluator]] = {}
+REMEMBERED: Final = 16384
+"""Evaluators that `evaluate` keeps; beyond, it starts anew."""
 
 
 def evaluate(
@@ -31,7 +36,10 @@ def evaluate(
     found = _EVALUATORS.get(key)
     if found is None:
         types = [TensorType(dtype_of(a.dtype), a.shape) for a in arrays]
-        found = _EVALUATORS[key] = evaluator(op, types, attributes)
+        found = evaluator(op, types, attributes)
+        if len(_EVALUATORS) >= REMEMBERED:
+            _EVALUATORS.clear()
+        _EVALUATORS[key] = found
     return found(*arrays)
 
 
@@ -39,12 +47,63 @@ def evaluator(
     op: str, types: Sequence[TensorType], attributes: Mapping[str, Any] = {}
 ) -> Evaluator:
     """The evaluator of an op for operands of these types (with known sizes). To be kept by callers
-    that apply the same op again: a call of it checks nothing."""
+    that apply the same op again: a call of it checks nothing but indices."""
     rule = op_named(op)
-    result_types(rule, types, attributes)
+    results = result_types(rule, types, attributes)
+    if numpy_is_exact(rule, types, results):
+        return _ufunc(rule, types, results) or _reference(rule, attributes)
+    return _reference(rule, attributes)
+
+
+def numpy_is_exact(rule: Op, types: Sequence[TensorType], results: Sequence[TensorType]) -> bool:
+    """Whether the op's NumPy reference gives the bits of its kernel for these operands."""
+    exact: str = getattr(rule, "exact", "")
+    return all(t.dtype.kind in exact for t in types or results)
+
+
+# -------------------------------------------------------------------------------------- evaluators
+
+
+class _Silent(threading.local):
+    """NumPy's ufuncs without floating-point warnings: a context of each thread in which they are
+    off. (`np.errstate` around each call would take four times as long as the call.)"""
+
+    def __init__(self) -> None:
+        self.context = contextvars.copy_context()
+        self.context.run(np.seterr, all="ignore")
+
+
+_CONTEXTS_WORK: Final = int(np.__version__.split(".")[0]) >= 2
+"""Since NumPy 2 the error state belongs to the context; before, to the thread."""
+_silent = _Silent() if _CONTEXTS_WORK else None
+
+
+def _ufunc(
+    rule: Op, types: Sequence[TensorType], results: Sequence[TensorType]
+) -> Evaluator | None:
+    """An elementwise op that is just a NumPy ufunc, called directly; None when it is more."""
+    function = getattr(rule, "compute", None)
+    if _silent is None or not isinstance(rule, Elementwise) or not isinstance(function, np.ufunc):
+        return None
+    dtypes = [t.dtype.numpy for t in types]
+    if rule.wide or (types[0].dtype.kind == "f" and types[0].dtype.size < 4):
+        return None
+    if function.resolve_dtypes((*dtypes, None))[-1] != results[0].dtype.numpy:
+        return None
+    silent, ndarray, asarray = _silent, np.ndarray, np.asarray
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        made = silent.context.run(function, *arrays)
+        return (made if made.__class__ is ndarray else asarray(made),)
+
+    return run
+
+
+def _reference(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
+    """The op's NumPy reference."""
 
     def run(*arrays: Array) -> tuple[Array, ...]:
         made = rule.reference(*arrays, **attributes)
-        return made if isinstance(made, tuple) else (np.asarray(made),)
+        return tuple(map(np.asarray, made)) if isinstance(made, tuple) else (np.asarray(made),)
 
     return run
