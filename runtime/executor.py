@@ -45,7 +45,7 @@ class Interpreted:
         """All outputs first; only then the states."""
         from intaglio.compiler.interpret import interpret
 
-        outputs = interpret(self._graph, arrays)
+        outputs = interpret(self._graph, arrays, sizes.by_name)
         results = []
         for k, output in enumerate(outputs):
             if k in self._updates:
@@ -53,13 +53,27 @@ class Interpreted:
             elif any(np.may_share_memory(output, a) for a in arrays):
                 output = np.array(output)
             results.append(output)
-        for k, number in self._updates.items():
-            np.copyto(arrays[number], results[k])
+        commit([(arrays[number], results[k]) for k, number in self._updates.items()])
         return [r for k, r in enumerate(results) if k not in self._updates]
 
     def memory(self, sizes: Sizes) -> Mapping[str, int]:
         """Not known before it runs."""
         return {}
+
+
+def commit(pairs: Sequence[tuple[Array, Array]]) -> None:
+    """Copy each second array into the first, all of them even if Ctrl-C comes in between."""
+    interrupted: KeyboardInterrupt | None = None
+    while True:
+        try:
+            for target, fresh in pairs:
+                np.copyto(target, fresh)
+        except KeyboardInterrupt as stop:
+            interrupted = stop
+            continue
+        break
+    if interrupted is not None:
+        raise interrupted
 
 
 class Executable:

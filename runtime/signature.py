@@ -9,8 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from intaglio.compiler.dims import Constraint, Dim, Symbol, evaluate, symbols
+from intaglio.compiler.dims import Constraint, Symbol, symbols
 from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.interpret import bind_sizes
 from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import DENSE, Array, as_operand
 
@@ -77,74 +78,19 @@ class Signature:
         shapes = tuple([a.shape for a in arrays])
         found = self._known.get(shapes)
         if found is None:
-            found = Sizes(self._solve(shapes))
+            found = Sizes(self._solve(arrays))
             self._known[shapes] = found
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return found
 
-    def _solve(self, shapes: Shapes) -> dict[str, int]:
-        for k, shape in enumerate(shapes):
-            if len(shape) != self.types[k].rank:
-                raise self._mismatch(k, shape, "its rank differs")
-        values = solve(self.types, shapes)
-        for k, (type, shape) in enumerate(zip(self.types, shapes, strict=True)):
-            for axis, (size, found) in enumerate(zip(type.shape, shape, strict=True)):
-                if isinstance(size, int):
-                    wanted = size
-                elif all(name in values for name in symbols(size)):
-                    wanted = evaluate(size, values)
-                else:
-                    raise self._mismatch(k, shape, f"{size} has no solution for axis {axis}")
-                if wanted != found:
-                    told = "" if isinstance(size, int) else f" = {size}"
-                    raise self._mismatch(k, shape, f"axis {axis} must be {wanted}{told}")
-        for symbol in self.symbols:
-            value = values[symbol.name]
-            if not symbol.low <= value <= symbol.high:
-                raise ShapeError(
-                    f"{self._head()}{symbol.name} = {value} is outside its bounds "
-                    f"{symbol.low} to {symbol.high}"
-                )
+    def _solve(self, arrays: Sequence[Array]) -> dict[str, int]:
+        places = [self.place(k) for k in range(len(self.types))]
+        values = bind_sizes(self.types, arrays, places)
         for constraint in self.constraints:
             if not constraint.holds(values):
-                at = f" ({constraint.where})" if constraint.where else ""
                 given = ", ".join(f"{k} = {v}" for k, v in values.items())
-                raise ShapeError(f"{self._head()}{constraint} does not hold for {given}{at}")
+                head = f"{self.label}: " if self.label else ""
+                at = f" ({constraint.where})" if constraint.where else ""
+                raise ShapeError(f"{head}{constraint} does not hold for {given}{at}")
         return {symbol.name: values[symbol.name] for symbol in self.symbols}
-
-    def _head(self) -> str:
-        return f"{self.label}: " if self.label else ""
-
-    def _mismatch(self, number: int, shape: tuple[int, ...], why: str) -> ShapeError:
-        type = self.types[number]
-        shown = f"{type.dtype}[{','.join(map(str, shape))}]"
-        return ShapeError(f"{self.place(number)} is {shown}, and {type} is wanted: {why}")
-
-
-def solve(types: Sequence[TensorType], shapes: Shapes) -> dict[str, int]:
-    """The values of the symbols that stand alone in some size, as in `n` or `2*n+1`; what can't be
-    solved so is left out."""
-    values: dict[str, int] = {}
-    for type, shape in zip(types, shapes, strict=True):
-        for size, found in zip(type.shape, shape, strict=True):
-            if isinstance(size, Dim):
-                solved = _solve_one(size, found)
-                if solved is not None:
-                    values.setdefault(*solved)
-    return values
-
-
-def _solve_one(size: Dim, found: int) -> tuple[str, int] | None:
-    """The symbol of `a * symbol + b == found`, and its value."""
-    factor, rest, symbol = 0, 0, None
-    for monomial, coefficient in size.terms:
-        if not monomial:
-            rest = coefficient
-        elif len(monomial) == 1 and isinstance(monomial[0], Symbol) and symbol is None:
-            symbol, factor = monomial[0], coefficient
-        else:
-            return None
-    if symbol is None or (found - rest) % factor:
-        return None
-    return symbol.name, (found - rest) // factor

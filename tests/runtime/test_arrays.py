@@ -150,11 +150,11 @@ def test_known_shapes_are_remembered_and_bounded() -> None:
 @pytest.mark.parametrize(
     ("shapes", "told"),
     [
-        (((4, 2), (9, 2), (6,)), r"f: a is f32\[4,2\], and f32\[n,3\] is wanted: axis 1 must be 3"),
-        (((4, 3), (8, 2), (6,)), r"b is f32\[8,2\].*axis 0 must be 9 = 2\*n\+1|axis 0 must be 9"),
-        (((4, 3), (9, 2), (7,)), r"axis 0 must be 6"),
-        (((101, 3), (203, 2), (103,)), "n = 101 is outside its bounds 1 to 100"),
-        (((4, 3), (9, 5), (9,)), r"m <= n does not hold for n = 4, m = 5 \(net.py:3\)"),
+        (((4, 2), (9, 2), (6,)), r"f: a must be f32\[n,3\], but dim 1 must be 3, not 2"),
+        (((4, 3), (8, 2), (6,)), r"f: b must be .* dim 0 must be 2\*n\+1 = 9, not 8"),
+        (((4, 3), (9, 2), (7,)), r"f: c must be .* not 7"),
+        (((101, 3), (203, 2), (103,)), "n = 101 is not within 1 to 100"),
+        (((4, 3), (9, 5), (9,)), r"f: m <= n does not hold for n = 4, m = 5 \(net.py:3\)"),
     ],
 )
 def test_broken_sizes(shapes: tuple[tuple[int, ...], ...], told: str) -> None:

@@ -1,0 +1,50 @@
+/* What the Python side needs of C around a call: Ctrl-C, and a commit that nothing can cut in two.
+
+   While a call is watched, SIGINT sets its stop flag and then does what it would have done without
+   us (Python's own handler notes it and raises KeyboardInterrupt after the call). The former action
+   is put back when the call ends, unless somebody else changed it meanwhile. Only Python's main
+   thread watches, one call at a time. */
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+
+static volatile int32_t *volatile ig_watched;
+static struct sigaction ig_former;
+
+static void ig_on_interrupt(int number, siginfo_t *info, void *context) {
+  if (ig_watched) *ig_watched = 1;
+  if (ig_former.sa_flags & SA_SIGINFO)
+    ig_former.sa_sigaction(number, info, context);
+  else if (ig_former.sa_handler != SIG_DFL && ig_former.sa_handler != SIG_IGN)
+    ig_former.sa_handler(number);
+}
+
+/* Let SIGINT set *stop from now on. 0: done; else it stays as it was. */
+int ig_watch(volatile int32_t *stop) {
+  struct sigaction ours, present;
+  if (ig_watched || sigaction(SIGINT, 0, &present)) return 1;
+  if (present.sa_handler == SIG_DFL || present.sa_handler == SIG_IGN) return 1;
+  memset(&ours, 0, sizeof ours);
+  ours.sa_sigaction = ig_on_interrupt;
+  ours.sa_flags = SA_SIGINFO | (present.sa_flags & (SA_RESTART | SA_ONSTACK));
+  ours.sa_mask = present.sa_mask;
+  ig_former = present;
+  ig_watched = stop;
+  if (!sigaction(SIGINT, &ours, 0)) return 0;
+  ig_watched = 0;
+  return 1;
+}
+
+void ig_unwatch(void) {
+  struct sigaction present;
+  if (!ig_watched) return;
+  if (!sigaction(SIGINT, 0, &present) && (present.sa_flags & SA_SIGINFO) &&
+      present.sa_sigaction == ig_on_interrupt)
+    sigaction(SIGINT, &ig_former, 0);
+  ig_watched = 0;
+}
+
+/* Copy blocks of memory: the new values of states, all in one go. */
+void ig_commit(int64_t count, void *const *to, void *const *from, const int64_t *bytes) {
+  for (int64_t k = 0; k < count; k++) memcpy(to[k], from[k], (size_t)bytes[k]);
+}
