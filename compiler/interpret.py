@@ -1,7 +1,9 @@
-"""Run a graph node by node on NumPy arrays: the meaning of graphs, for tests, tools and machines without a C compiler.
+"""Run a graph node by node on NumPy arrays: the meaning of graphs, for tests, tools and machines
+without a C compiler.
 
-Symbolic sizes are solved from the arrays' shapes (`bind_sizes`): a dim in which just one symbol is unknown, and that once, gives
-its value; this repeats until nothing new is found. Then every dim and every constraint is checked.
+Symbolic sizes are solved from the arrays' shapes (`bind_sizes`): a dim in which just one symbol is
+unknown, and that once, gives its value; this repeats until nothing new is found. Then every dim and
+every constraint is checked.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ def interpret(
 ) -> list[Array]:
     """The graph's outputs for these inputs, by the ops' references.
 
-    Checks the arrays against the inputs' types first, unless the values of the symbols are given. Errors carry the place of the
-    node that raised them.
+    Checks the arrays against the inputs' types first, unless the values of the symbols are given.
+    Errors carry the place of the node that raised them.
     """
     if sizes is None:
         sizes = bind_sizes([v.type for v in graph.inputs], arrays)
@@ -62,9 +64,11 @@ def _last_uses(graph: Graph) -> dict[int, list[Value]]:
 def bind_sizes(
     types: Sequence[TensorType], arrays: Sequence[Array], names: Sequence[str] = ()
 ) -> dict[str, int]:
-    """The values of all symbols in `types`, from the shapes of the arrays; every dtype, rank and dim is checked.
+    """The values of all symbols in `types`, from the shapes of the arrays; every dtype, rank and
+    dim is checked.
 
-    `names` are what messages call the inputs. Raises `DTypeError` or `ShapeError` with the input and the rule.
+    `names` are what messages call the inputs. Raises `DTypeError` or `ShapeError` with the input
+    and the rule.
     """
     names = names or [f"input {k}" for k in range(len(types))]
     if len(types) != len(arrays):
@@ -131,7 +135,8 @@ def _solve(pairs: Sequence[tuple[Size, int]]) -> dict[str, int]:
 
 
 def _solve_for(symbol: Symbol, size: Size, value: int, found: Mapping[str, int]) -> int | None:
-    """The symbol's value when `size` is affine in it and has `value`; None where it is not. A rest is left to the check."""
+    """The symbol's value when `size` is affine in it and has `value`; None where it is not. A rest
+    is left to the check."""
     factor, rest = 0, 0
     for monomial, coefficient in terms_of(size):
         others = [a for a in monomial if a != symbol]

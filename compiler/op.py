@@ -75,7 +75,8 @@ class Op:
     version: ClassVar[int] = 1
     checks: ClassVar[bool] = False
     exact: ClassVar[str] = ""
-    """The kinds of dtypes (`f` float, `i`, `u` integers, `b` bool) for which `reference` has the defined bits: these may be folded."""
+    """The kinds of dtypes (`f` float, `i`, `u` integers, `b` bool) for which `reference` has the
+    defined bits: these may be folded."""
     samples: ClassVar[Sequence[Sample]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -106,6 +107,7 @@ class Op:
         ys: Sequence[V],
         xs: Sequence[V],
         needs: Sequence[bool],
+        /,
         **attributes: Any,
     ) -> Sequence[V | None]:
         """Operand derivatives from result derivatives `dys` (None: zero), written in ops.
@@ -120,6 +122,7 @@ class Op:
         dxs: Sequence[V | None],
         xs: Sequence[V],
         ys: Sequence[V],
+        /,
         **attributes: Any,
     ) -> Sequence[V | None] | None:
         """Result derivatives from operand derivatives, where that is cheaper than transposing
@@ -269,14 +272,14 @@ class Builder(OpsBase[Value]):
     """Builds a graph: applies type rules, appends nodes, and records the constraints that the rules
     could not decide.
 
-    `where` is what the nodes made now carry; `placed(where)` sets it for a while.
+    `places` is what the nodes made now carry; `placed(where)` sets it for a while.
     """
 
     def __init__(self) -> None:
         self.inputs: list[Value] = []
         self.nodes: list[Node] = []
         self.constraints: list[Constraint] = []
-        self.where: Places = ()
+        self.places: Places = ()
 
     def input(self, type: TensorType, hint: str = "") -> Value:
         """A new input of the graph."""
@@ -290,17 +293,17 @@ class Builder(OpsBase[Value]):
     def apply(
         self, op: str, inputs: Sequence[Value], attributes: Attributes = NO_ATTRIBUTES
     ) -> tuple[Value, ...]:
-        """Append a node; its results. A type error gets this builder's `where`."""
+        """Append a node; its results. A type error gets this builder's `places`."""
         rule = op_named(op)
         known = len(self.constraints)
         try:
             with collecting(self.constraints):
                 types = result_types(rule, [v.type for v in inputs], attributes)
         except Error as error:
-            raise located(error, self.where) from None
+            raise located(error, self.places) from None
         if len(self.constraints) > known:
             self._place_constraints(known)
-        node = Node(op, inputs, [Value(t) for t in types], attributes, self.where)
+        node = Node(op, inputs, [Value(t) for t in types], attributes, self.places)
         self.nodes.append(node)
         return node.outputs
 
@@ -323,21 +326,21 @@ class Builder(OpsBase[Value]):
     @contextmanager
     def placed(self, where: Places) -> Iterator[None]:
         """Let nodes made inside carry `where`."""
-        before, self.where = self.where, where
+        before, self.places = self.places, where
         try:
             yield
         finally:
-            self.where = before
+            self.places = before
 
     def graph(self, outputs: Iterable[Value]) -> Graph:
         """What was built, with these outputs."""
         return Graph(tuple(self.inputs), tuple(self.nodes), tuple(outputs), tuple(self.constraints))
 
     def _place_constraints(self, first: int) -> None:
-        """Give new constraints this builder's `where`; drop those that were known."""
+        """Give new constraints this builder's `places`; drop those that were known."""
         new, self.constraints[first:] = self.constraints[first:], ()
         known = {(c.left, c.relation, c.right) for c in self.constraints}
-        place = describe(self.where)
+        place = describe(self.places)
         for c in new:
             if (c.left, c.relation, c.right) not in known:
                 self.constraints.append(Constraint(c.left, c.relation, c.right, place))

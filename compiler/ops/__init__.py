@@ -1,4 +1,5 @@
-"""The primitive ops, one class each, grouped in files by family. Importing this package fills the registry."""
+"""The primitive ops, one class each, grouped in files by family. Importing this package fills the
+registry."""
 
 from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so registers, its ops
     compare,

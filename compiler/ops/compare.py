@@ -103,7 +103,8 @@ class _Shift(Binary):
     ufunc: ClassVar[Any]
 
     def reference(self, *arrays: Array) -> Array:
-        """NumPy's shift within the width; beyond it 0, or -1 where an arithmetic shift fills with the sign."""
+        """NumPy's shift within the width; beyond it 0, or -1 where an arithmetic shift fills with
+        the sign."""
         x, by = arrays
         width = x.dtype.itemsize * 8
         inside = (by >= 0) & (by < width)

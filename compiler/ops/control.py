@@ -1,11 +1,14 @@
-"""Ops that hold graphs: the loop `scan`, and `custom_vjp`, a piece of program with a derivative of its own.
+"""Ops that hold graphs: the loop `scan`, and `custom_vjp`, a piece of program with a derivative of
+its own.
 
-`scan` runs its body `length` times. The body maps (carries, slices, constants) to (new carries, slices of the results): what is
-carried goes round, slice t of every stacked operand goes in, and slice t of every stacked result comes out.
+`scan` runs its body `length` times. The body maps (carries, slices, constants) to (new carries,
+slices of the results): what is carried goes round, slice t of every stacked operand goes in, and
+slice t of every stacked result comes out.
 
-Its derivative is a scan the other way round. It carries the cotangents of the carries and the sums of those of the constants;
-its body is the derivative graph of the body, which computes again what it needs from the carries that went into step t. These are
-stacked by a second forward scan, made only when the body's derivative reads them; `cse` merges that scan with the first.
+Its derivative is a scan the other way round. It carries the cotangents of the carries and the sums
+of those of the constants; its body is the derivative graph of the body, which computes again what
+it needs from the carries that went into step t. These are stacked by a second forward scan, made
+only when the body's derivative reads them; `cse` merges that scan with the first.
 """
 
 from __future__ import annotations
@@ -56,7 +59,8 @@ def _bodies() -> tuple[Sample, ...]:
 
 
 class Scan(Op):
-    """`scan(*carries, *xs, *constants; body, carries, xs, length, reverse)` gives the final carries, then the stacked results."""
+    """`scan(*carries, *xs, *constants; body, carries, xs, length, reverse)` gives the final
+    carries, then the stacked results."""
 
     name = "scan"
     kernel: ClassVar[str] = "scan"
@@ -127,16 +131,18 @@ class Scan(Op):
         g: Ops[V],
         dys: Sequence[V | None],
         ys: Sequence[V],
-        xs_: Sequence[V],
+        operands: Sequence[V],
         needs: Sequence[bool],
+        /,
         **attributes: Any,
     ) -> Sequence[V | None]:
         """The scan of the body's derivative the other way round."""
-        return _ScanDerivative(g, dys, xs_, needs, **attributes).run()
+        return _ScanDerivative(g, dys, operands, needs, **attributes).run()
 
 
 class _ScanDerivative:
-    """Builds the reverse scan of one `scan`; the parts of its operands and results are named by where they come from."""
+    """Builds the reverse scan of one `scan`; the parts of its operands and results are named by
+    where they come from."""
 
     def __init__(
         self,
@@ -170,8 +176,8 @@ class _ScanDerivative:
         return found
 
     def _body(self) -> tuple[Graph, list[int]]:
-        """The reverse step: (d carries, sums of d constants; carries' history, slices, d results; constants) to (both new; d slices),
-        and which carries' history it reads."""
+        """The reverse step: (d carries, sums of d constants; carries' history, slices, d results;
+        constants) to (both new; d slices), and which carries' history it reads."""
         from intaglio.compiler.passes.dce import dce
         from intaglio.compiler.passes.gradient import backpropagate
 
@@ -231,7 +237,8 @@ class _ScanDerivative:
         )
 
     def _history(self, wanted: list[int]) -> Sequence[Any]:
-        """The carries that went into each step, stacked, by running the loop with them as further results."""
+        """The carries that went into each step, stacked, by running the loop with them as further
+        results."""
         if not wanted:
             return ()
         body = self.body.replace(
@@ -260,7 +267,8 @@ def _custom_sample() -> Sample:
 
 
 class CustomVjp(Op):
-    """The results of `body`, differentiated by `backward`: (operands, results, their cotangents) to the float operands' cotangents.
+    """The results of `body`, differentiated by `backward`: (operands, results, their cotangents) to
+    the float operands' cotangents.
 
     The pass `inline` replaces it by its body once nothing is left to differentiate.
     """

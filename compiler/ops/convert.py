@@ -40,8 +40,9 @@ def _cast_samples() -> tuple[Sample, ...]:
 class Cast(Op):
     """The value in another dtype.
 
-    A float becomes an integer by dropping its fraction; NaN becomes 0, what does not fit the nearest end of the range, where
-    8 and 16 bits go through i32. Integers wrap. A number is true unless it is 0; bool becomes 0 or 1.
+    A float becomes an integer by dropping its fraction; NaN becomes 0, what does not fit the
+    nearest end of the range, where 8 and 16 bits go through i32. Integers wrap. A number is true
+    unless it is 0; bool becomes 0 or 1.
     """
 
     name, exact = "cast", "fiub"

@@ -148,8 +148,9 @@ def as_expr(position: Position) -> Expr:
 
 
 def philox(seed: int, draw: int, count: int, word: int) -> Array:
-    """Word 0 to 3 of Philox4x32-10 for the elements 0 to count - 1, as u32 (Salmon et al., "Parallel random numbers: as easy
-    as 1, 2, 3", SC 2011). The key is the two halves of `seed`, the counter (element, draw), low halves first."""
+    """Word 0 to 3 of Philox4x32-10 for the elements 0 to count - 1, as u32 (Salmon et al.,
+    "Parallel random numbers: as easy as 1, 2, 3", SC 2011). The key is the two halves of `seed`,
+    the counter (element, draw), low halves first."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     element = np.arange(count, dtype=np.uint64)
     other = np.full(count, draw & 0xFFFFFFFFFFFFFFFF, np.uint64)
@@ -165,7 +166,8 @@ def philox(seed: int, draw: int, count: int, word: int) -> Array:
 
 
 class RandomBits(_Created):
-    """Uniform u32 words: element i is a word of Philox4x32-10 of (seed i64[], draw i64[], i), i counting row by row."""
+    """Uniform u32 words: element i is a word of Philox4x32-10 of (seed i64[], draw i64[], i), i
+    counting row by row."""
 
     name, exact = "random_bits", "u"
     samples = tuple(

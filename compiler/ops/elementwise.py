@@ -1,8 +1,8 @@
 """Ops that apply one scalar function at every position: the family's base, arithmetic and rounding.
 
-A new one takes its name, its NumPy function and its slope. The slope rule says how an operand's change `d` reaches the
-result. Such a Jacobian is diagonal, so that one rule serves reverse mode (`d` is the result's cotangent) and forward mode (`d`
-is the operand's tangent) alike.
+A new one takes its name, its NumPy function and its slope. The slope rule says how an operand's
+change `d` reaches the result. Such a Jacobian is diagonal, so that one rule serves reverse mode
+(`d` is the result's cotangent) and forward mode (`d` is the operand's tangent) alike.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ EDGES = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-30, 3.4e38, -2.5, 0.5
 
 
 def elementwise_samples(kinds: str, arity: int, span: tuple[float, float]) -> tuple[Sample, ...]:
-    """Samples of every kind of dtype an op takes, in all the sizes that break kernels, and at the edges of the floats."""
+    """Samples of every kind of dtype an op takes, in all the sizes that break kernels, and at the
+    edges of the floats."""
     texts: list[str] = []
     if "f" in kinds:
         texts += ["f64[3,4]", "f32[2,3,5]", "f64[]", "f32[]", "f64[1]", "f32[0,3]", "f32[67]"]
@@ -44,8 +45,9 @@ def elementwise_samples(kinds: str, arity: int, span: tuple[float, float]) -> tu
 class Elementwise(Op):
     """Base: operands of one type, a result of that type.
 
-    `kinds` are the dtype kinds it takes, `exact` those for which NumPy gives the defined bits, `span` where samples are drawn
-    from, `wide` whether the reference computes f32 in f64 (NumPy's own f32 functions are a few units off).
+    `kinds` are the dtype kinds it takes, `exact` those for which NumPy gives the defined bits,
+    `span` where samples are drawn from, `wide` whether the reference computes f32 in f64 (NumPy's
+    own f32 functions are a few units off).
     """
 
     arity: ClassVar[int] = 1
@@ -55,7 +57,8 @@ class Elementwise(Op):
     compute: ClassVar[Callable[..., Any]]
     """The scalar function in NumPy."""
     slope: ClassVar[Callable[..., Any] | None] = None
-    """`slope(self, g, k, d, y, *xs)`: the change of the result for the change `d` of operand k. None: the derivative is zero."""
+    """`slope(self, g, k, d, y, *xs)`: the change of the result for the change `d` of operand k.
+    None: the derivative is zero."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         if cls.__dict__.get("name") and not cls.__dict__.get("samples"):
@@ -99,7 +102,7 @@ class Elementwise(Op):
         for k, dx in enumerate(dxs):
             if dx is not None and self.slope is not None:
                 part = self.slope(g, k, dx, ys[0], *xs)
-                total = part if total is None or part is None else g.add(total, part)
+                total = part if total is None else total if part is None else g.add(total, part)
         return [total]
 
     def element(self, index: tuple[Position, ...], *xs: Operand) -> Expr:
@@ -137,7 +140,7 @@ def plus(g: Ops[V], x: V, term: float) -> V:
     return made
 
 
-# ---------------------------------------------------------------------------------------------------------- arithmetic
+# --------------------------------------------------------------------------------------- arithmetic
 
 
 class Add(Binary):
@@ -281,7 +284,7 @@ class Recip(Unary):
         return g.neg(g.mul(d, g.mul(y, y)))
 
 
-# ------------------------------------------------------------------------------------------------------------ rounding
+# ----------------------------------------------------------------------------------------- rounding
 
 
 class Floor(Unary):
@@ -308,11 +311,12 @@ class Round(Unary):
     name, exact, compute = "round", "f", np.rint
 
 
-# ------------------------------------------------------------------------------------------------- choosing, remainders
+# ----------------------------------------------------------------------------- choosing, remainders
 
 
 class _Extreme(Binary):
-    """The larger or smaller operand; NaN wins; the derivative is split evenly between equal operands, as torch does."""
+    """The larger or smaller operand; NaN wins; the derivative is split evenly between equal
+    operands, as torch does."""
 
     kinds, exact = "fiu", "fiu"
     loses: ClassVar[str] = ""
@@ -362,7 +366,8 @@ class Copysign(Binary):
 
 
 class Floordiv(Binary):
-    """The quotient rounded down. For integers x // 0 is 0, and the smallest by -1 wraps; for floats as Python's `//`."""
+    """The quotient rounded down. For integers x // 0 is 0, and the smallest by -1 wraps; for floats
+    as Python's `//`."""
 
     name, kinds, exact, span = "floordiv", "fiu", "iu", (0.5, 4.0)
 
@@ -394,6 +399,7 @@ class Floormod(Binary):
 
 
 def _safe_divisor(b: Array) -> tuple[Array, Array]:
-    """The divisor with 0 and -1 replaced by 1, and where it is -1: division by these is undefined in C."""
+    """The divisor with 0 and -1 replaced by 1, and where it is -1: division by these is undefined
+    in C."""
     negative = (b == -1) if b.dtype.kind == "i" else np.zeros(b.shape, np.bool_)
     return np.where((b == 0) | negative, np.ones_like(b), b), negative

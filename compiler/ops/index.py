@@ -1,7 +1,9 @@
-"""Reading and adding at positions that are data. Every index must lie in its axis: kernels check before they run.
+"""Reading and adding at positions that are data. Every index must lie in its axis: kernels check
+before they run.
 
-`take` and `index_add`, `take_along` and `scatter_add` are each other's transposes, so that derivatives of any order stay within
-the four. The adding ops add in the order of the indices, row by row.
+`take` and `index_add`, `take_along` and `scatter_add` are each other's transposes, so that
+derivatives of any order stay within the four. The adding ops add in the order of the indices, row
+by row.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class _Indexing(Op):
                 raise refused(DTypeError, self, types, "what is added has another dtype")
 
     def bounds_checks(self, *types: TensorType, axis: int) -> tuple[tuple[int, Size], ...]:
-        """(operand number, exclusive upper bound) of every operand whose elements must lie in 0 <= i < bound."""
+        """(operand number, exclusive upper bound) of every operand whose elements must lie in 0 <=
+        i < bound."""
         return ((1, types[0].shape[axis]),)
 
 
@@ -214,7 +217,8 @@ class _Adding(_Indexing):
 
 
 class IndexAdd(_Adding):
-    """x with the slices of `source` added at `index` along `axis`, one after the other: the transpose of `take`."""
+    """x with the slices of `source` added at `index` along `axis`, one after the other: the
+    transpose of `take`."""
 
     name, gather = "index_add", "take"
     kernel: ClassVar[str] = "index_add"
@@ -248,7 +252,8 @@ class IndexAdd(_Adding):
 
 
 class ScatterAdd(_Adding):
-    """x with each element of `source` added at its index along `axis`, row by row: the transpose of `take_along`."""
+    """x with each element of `source` added at its index along `axis`, row by row: the transpose of
+    `take_along`."""
 
     name, gather = "scatter_add", "take_along"
     kernel: ClassVar[str] = "scatter_add"

@@ -22,7 +22,8 @@ def swapped(g: Ops[V], x: V) -> V:
 
 
 class Matmul(Op):
-    """`a[..., m, k] @ b[..., k, n]` with equal leading dims. Each element is one chain of fused multiply-adds over k, from 0."""
+    """`a[..., m, k] @ b[..., k, n]` with equal leading dims. Each element is one chain of fused
+    multiply-adds over k, from 0."""
 
     name, exact = "matmul", "iu"
     kernel: ClassVar[str] = "matmul"

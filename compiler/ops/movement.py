@@ -1,8 +1,9 @@
 """Ops that only move elements: their `element` rules map result positions to operand positions.
 
-Positions are sizes over loop variables, so the maps compose and simplify by the algebra of `dims`; a position may also be data
-(an expression), which the rules pass on unchanged where they can, compute with where that is one multiplication and an addition,
-and refuse with `Unfusable` elsewhere. All are linear: each one's forward rule is the op itself.
+Positions are sizes over loop variables, so the maps compose and simplify by the algebra of `dims`;
+a position may also be data (an expression), which the rules pass on unchanged where they can,
+compute with where that is one multiplication and an addition, and refuse with `Unfusable`
+elsewhere. All are linear: each one's forward rule is the op itself.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def size_of(position: Position) -> Size:
     raise Unfusable("a position that is data has no index arithmetic")
 
 
-# ------------------------------------------------------------------------------------------------------------- reshape
+# ------------------------------------------------------------------------------------------ reshape
 
 
 class Reshape(Movement):
@@ -133,7 +134,8 @@ class Reshape(Movement):
         return g.reshape(dy, shape=type.shape)
 
     def element(self, index: tuple[Position, ...], x: Operand, *, shape: Shape) -> Expr:
-        """Dims that stay pass their position on; each group of dims that are split or merged goes by its flat position."""
+        """Dims that stay pass their position on; each group of dims that are split or merged goes
+        by its flat position."""
         position: list[Position] = []
         for (a, b), (c, d) in regroup(x.type.shape, shape):
             if x.type.shape[a:b] == shape[c:d]:
@@ -157,7 +159,8 @@ class Reshape(Movement):
 
 
 def regroup(old: Shape, new: Shape) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """The finest groups ((a, b), (c, d)) with equal products of `old[a:b]` and `new[c:d]`, in order, covering both shapes."""
+    """The finest groups ((a, b), (c, d)) with equal products of `old[a:b]` and `new[c:d]`, in
+    order, covering both shapes."""
     if 0 in old or 0 in new:
         return [((0, len(old)), (0, len(new)))]
     left, right = [product(old[:k]) for k in range(len(old) + 1)], {}
@@ -184,7 +187,7 @@ def unravel(flat: Size, shape: Shape) -> list[Position]:
     return position
 
 
-# ------------------------------------------------------------------------------------------------------ permute, expand
+# ---------------------------------------------------------------------------------- permute, expand
 
 
 class Permute(Movement):
@@ -242,7 +245,8 @@ def inverse(axes: Sequence[int]) -> tuple[int, ...]:
 
 
 class Expand(Movement):
-    """Repeat along new dims and along dims of size 1: the operand's dim k becomes the result's dim `axes[k]`.
+    """Repeat along new dims and along dims of size 1: the operand's dim k becomes the result's dim
+    `axes[k]`.
 
     It costs no memory: the repeated dims have stride 0.
     """
@@ -311,11 +315,12 @@ class Expand(Movement):
         return None
 
 
-# ------------------------------------------------------------------------------------------------- slice, flip, pad, concat
+# ------------------------------------------------------------------------- slice, flip, pad, concat
 
 
 class Slice(Movement):
-    """Every `steps[k]`-th position from `starts[k]` up to `stops[k]` (exclusive) of every dim; steps are positive."""
+    """Every `steps[k]`-th position from `starts[k]` up to `stops[k]` (exclusive) of every dim;
+    steps are positive."""
 
     name = "slice"
     samples = (
@@ -390,7 +395,8 @@ class Slice(Movement):
 
 
 def _dilated(g: Ops[V], x: V, steps: Sequence[int]) -> V:
-    """x with `step - 1` zeros after every position of each axis: a new inner axis is padded and merged."""
+    """x with `step - 1` zeros after every position of each axis: a new inner axis is padded and
+    merged."""
     shape = g.type_of(x).shape
     spread = tuple(s for size in shape for s in (size, 1))
     zeros = (0,) * len(spread)

@@ -1,6 +1,6 @@
-"""Ops that join elements along axes. The order of joining is the kernels' (architecture: chunks and a fixed tree), so that sums and
-products of floats are never folded; the references compute them in f64.
-"""
+"""Ops that join elements along axes. The order of joining is the kernels' (architecture: chunks and
+a fixed tree), so that sums and products of floats are never folded; the references compute them in
+f64."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def reduction_samples(*texts: str, span: tuple[float, float] = (-2.0, 2.0)) -> t
 class Reduction(Op):
     """Base: joins over `axes` (ascending), which leave the shape.
 
-    `reduction` tells the scheduler the kind of join and the axes, so that it builds kernels without looking inside.
+    `reduction` tells the scheduler the kind of join and the axes, so that it builds kernels without
+    looking inside.
     """
 
     kinds: ClassVar[str] = "fiu"
@@ -146,8 +147,8 @@ class Prod(Reduction):
         *,
         axes: tuple[int, ...],
     ) -> Sequence[V | None]:
-        """dy times the product of the others: of those before (a scan) and of those after (a scan in reverse). Unlike y / x this
-        is right at zeros, in every order."""
+        """dy times the product of the others: of those before (a scan) and of those after (a scan
+        in reverse). Unlike y / x this is right at zeros, in every order."""
         type = g.type_of(xs[0])
         if dys[0] is None or not type.dtype.is_floating_point:
             return [None]
@@ -176,7 +177,8 @@ def _running_product(type: TensorType) -> Any:
 
 
 class _Extremum(Reduction):
-    """Base of max and min: NaN if any element is; the derivative is split evenly between equal extremes, as torch's amax does."""
+    """Base of max and min: NaN if any element is; the derivative is split evenly between equal
+    extremes, as torch's amax does."""
 
     identity, exact = False, "fiu"
 
@@ -257,7 +259,8 @@ class All(Reduction):
 
 
 class _Position(Op):
-    """Base of argmax and argmin: the i64 position along `axis` of the first extreme; the first NaN if there is any."""
+    """Base of argmax and argmin: the i64 position along `axis` of the first extreme; the first NaN
+    if there is any."""
 
     exact = "fiu"
     find: ClassVar[Any]

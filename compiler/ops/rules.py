@@ -1,4 +1,5 @@
-"""What the ops' type rules share: the form of their errors, and checks of dtypes, shapes, axes and attributes."""
+"""What the ops' type rules share: the form of their errors, and checks of dtypes, shapes, axes and
+attributes."""
 
 from __future__ import annotations
 

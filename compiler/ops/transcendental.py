@@ -1,6 +1,8 @@
-"""Elementwise functions that are not computed exactly: exponentials, logarithms, trigonometry, powers.
+"""Elementwise functions that are not computed exactly: exponentials, logarithms, trigonometry,
+powers.
 
-Their bits are the prelude's: NumPy, used by the references, differs in the last place, so nothing of these is folded.
+Their bits are the prelude's: NumPy, used by the references, differs in the last place, so nothing
+of these is folded.
 """
 
 from __future__ import annotations
@@ -221,7 +223,8 @@ class Pow(Binary):
     name, compute, span, wide = "pow", np.power, (0.4, 2.0), True
 
     def slope(self, g: Ops[V], k: int, d: V, y: V, a: V, b: V) -> Any:
-        """d b a^(b-1), which is 0 for b = 0; d y log a, which is 0 at a = 0 for b >= 0 (torch's choices)."""
+        """d b a^(b-1), which is 0 for b = 0; d y log a, which is 0 at a = 0 for b >= 0 (torch's
+        choices)."""
         zero = g.like(0.0, d)
         if k == 0:
             one_less = g.pow(a, g.sub(b, g.like(1.0, b)))

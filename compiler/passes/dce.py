@@ -1,0 +1,29 @@
+"""Remove what no output depends on, inside blocks too."""
+
+from __future__ import annotations
+
+from intaglio.compiler.ir import Graph, Node, Value, blocks
+
+
+def dce(graph: Graph) -> Graph:
+    """The graph without nodes that do not reach an output; its inputs and constraints stay."""
+    used: set[Value] = set(graph.outputs)
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if used.isdisjoint(node.outputs):
+            continue
+        used.update(node.inputs)
+        kept.append(_inside(node))
+    if len(kept) == len(graph.nodes) and all(
+        a is b for a, b in zip(reversed(kept), graph.nodes, strict=True)
+    ):
+        return graph
+    return graph.replace(nodes=reversed(kept))
+
+
+def _inside(node: Node) -> Node:
+    """The node with its blocks pruned; the same node where there is nothing to prune."""
+    changed = {name: new for name, block in blocks(node) if (new := dce(block)) is not block}
+    if not changed:
+        return node
+    return Node(node.op, node.inputs, node.outputs, {**node.attributes, **changed}, node.where)
