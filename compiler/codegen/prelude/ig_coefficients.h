@@ -55,6 +55,13 @@
 #define IG_C_COS_f64 IG_H7, \
   0x1.5555555555555p-5, -0x1.6c16c16c16c1p-10, 0x1.a01a01a018d3ep-16, -0x1.27e4fb75f30dap-22, \
   0x1.1eed8c98d9e23p-29, -0x1.93932cc9b24f3p-37, 0x1.aac0ca7a24e4ep-45
+/* (tan(r) / r - 1) / r^2 */
+#define IG_C_TAN_f32 IG_H7, \
+  0x1.555562p-2f, 0x1.110d32p-3f, 0x1.bae9fcp-5f, 0x1.5c2c5ep-6f, 0x1.65878ep-7f, 0x1.6ea23cp-23f, 0x1.218a92p-8f
+#define IG_C_TAN_f64 IG_H15, \
+  0x1.555555555555ep-2, 0x1.1111111110561p-3, 0x1.ba1ba1bac3f42p-5, 0x1.664f485c509a4p-6, 0x1.226e3a97b9234p-7, \
+  0x1.d6d2e4a45e856p-9, 0x1.7db1b3058ea1ep-10, 0x1.34baefb79c3e1p-11, 0x1.ff3c3c15aa661p-13, 0x1.5e40230625822p-14, \
+  0x1.1a4734a31f093p-14, -0x1.af6649251e6a3p-16, 0x1.986c2878f9b36p-15, -0x1.9791d3b7a300fp-16, 0x1.48e64f5829e7dp-17
 /* (asin(s) / s - 1) / s^2, s^2 <= 1/4 */
 #define IG_C_ASIN_f32 IG_H5, \
   0x1.5555cap-3f, 0x1.3301a4p-4f, 0x1.7481d8p-5f, 0x1.8c1492p-6f, 0x1.596e86p-5f

@@ -90,7 +90,7 @@ IG_INLINE V IGT(tanh)(V x) {
 }
 /* sinh(x) = 2 (q + q / (4 q + 1)), q = expm1(|x|) / 4; near 0 x + x^3 / 6. */
 IG_INLINE V IGT(sinh)(V x) {
-  V a = LESSER(K(C(90.0f, 711.0)), ABS(x)), t, k, r = IGT(exp_reduce)(a, &t, &k), p = IGT(expm1_near)(r);
+  V a = LESSER(K(C(89.5f, 710.6)), ABS(x)), t, k, r = IGT(exp_reduce)(a, &t, &k), p = IGT(expm1_near)(r);
   V s = IGT(power_of_two)(t, C(125, 1021)), q = FMA(p, s, SUB(s, K(C(0.25f, 0.25))));
   V y = MUL(ADD(q, DIV(q, FMA(q, K(4), K(1)))), K(2));
   V near = FMA(MUL(MUL(x, x), K(C(0x1.555556p-3f, 0x1.5555555555555p-3))), x, x);
@@ -98,7 +98,7 @@ IG_INLINE V IGT(sinh)(V x) {
 }
 /* cosh(x) = 2 q + 1 / (8 q), q = exp(|x|) / 4. */
 IG_INLINE V IGT(cosh)(V x) {
-  V a = LESSER(K(C(90.0f, 711.0)), ABS(x)), t, k, r = IGT(exp_reduce)(a, &t, &k);
+  V a = LESSER(K(C(89.5f, 710.6)), ABS(x)), t, k, r = IGT(exp_reduce)(a, &t, &k);
   V q = SCALE(POLY(r, C(IG_C_EXP_f32, IG_C_EXP_f64)), SUB(t, K(2)), SUB(k, K(2)));
   return FMA(q, K(2), DIV(K(C(0.125f, 0.125)), q));
 }

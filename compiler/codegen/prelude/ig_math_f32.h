@@ -94,9 +94,9 @@ IG_INLINE V IGT(cos_near)(V r) {
   return FLOAT(JXOR(BITS(y), JLEFT(JAND(q, JK(2)), 30)));
 IG_INLINE V IGT(sin)(V x) { IG_SINCOS_f32(0) }
 IG_INLINE V IGT(cos)(V x) { IG_SINCOS_f32(1) }
-IG_INLINE V IGT(tan)(V x) {
+IG_INLINE V IGT(tan)(V x) { /* tan(r), or -1 / tan(r) in the odd quadrants */
   J q;
-  V r = IGT(reduce)(x, &q), s = IGT(sin_near)(r), c = IGT(cos_near)(r);
+  V r = IGT(reduce)(x, &q), s = MUL(r, r), t = ORSIGN(FMA(MUL(POLY(s, IG_C_TAN_f32), s), r, r), r);
   M even = IGN(mask_eq_i32)(JAND(q, JK(1)), JK(0));
-  return DIV(SEL(even, s, c), SEL(even, c, NEG(s)));
+  return DIV(SEL(even, t, K(-1.0f)), SEL(even, K(1.0f), t));
 }

@@ -101,8 +101,9 @@ IG_COLD void IGT(reduce_lanes)(const double *x, double *r, double *tail, int64_t
 }
 IG_INLINE V IGT(reduce)(V x, J *q, V *tail) {
   V t = FMA(x, K(0x1.45f306dc9c883p-1), K(0x1.8p52)), j = SUB(t, K(0x1.8p52));
-  V first = FMA(j, K(-0x1.921fb54442d18p+0), x), r = FMA(j, K(-0x1.1a62633145c06p-54), first);
-  *tail = FMA(j, K(-0x1.c1cd129024e08p-107), FMA(j, K(-0x1.1a62633145c06p-54), SUB(first, r)));
+  V first = FMA(j, K(-0x1.921fb54442d18p+0), x), w = MUL(j, K(0x1.1a62633145c06p-54)), r = SUB(first, w);
+  V wl = FMA(j, K(0x1.c1cd129024e08p-107), FMA(j, K(0x1.1a62633145c06p-54), NEG(w))), part = SUB(r, first);
+  *tail = SUB(SUB(SUB(first, SUB(r, part)), ADD(w, part)), wl); /* Knuth's two-sum of first and -w */
   *q = BITS(t);
   if (IG_UNLIKELY(ANY(LT(K(1000000.0), ABS(x))))) {
     double xs[IG_L], rs[IG_L], ts[IG_L];
@@ -134,9 +135,11 @@ IG_INLINE V IGT(cos_near)(V r, V tail) {
   return FLOAT(JXOR(BITS(y), JLEFT(JAND(q, JK(2)), 62)));
 IG_INLINE V IGT(sin)(V x) { IG_SINCOS_f64(0) }
 IG_INLINE V IGT(cos)(V x) { IG_SINCOS_f64(1) }
-IG_INLINE V IGT(tan)(V x) {
+IG_INLINE V IGT(tan)(V x) { /* tan(r), or -1 / tan(r) in the odd quadrants */
   J q;
-  V tail, r = IGT(reduce)(x, &q, &tail), s = IGT(sin_near)(r, tail), c = IGT(cos_near)(r, tail);
+  V tail, r = IGT(reduce)(x, &q, &tail), s = MUL(r, r);
+  V t = MUL(POLY(s, IG_C_TAN_f64), MUL(s, r)), rest = FMA(tail, s, ADD(t, tail));
   M even = IGN(mask_eq_i64)(JAND(q, JK(1)), JK(0));
-  return DIV(SEL(even, s, c), SEL(even, c, NEG(s)));
+  t = ORSIGN(ADD(r, rest), r);
+  return DIV(SEL(even, t, K(-1.0)), SEL(even, K(1.0), t));
 }
