@@ -6,6 +6,7 @@ use, which would end the process with SIGBUS; `write` never does that, it replac
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import mmap
 import os
@@ -57,9 +58,22 @@ def read(path: str | os.PathLike[str], *, max_memory: int | None = None) -> Load
         if max_memory is not None and length > max_memory:
             raise MemoryError(f"{name}: takes {length} bytes, more than the {max_memory} allowed")
         try:
-            return _read(descriptor, length)
+            with _collector_paused():
+                return _read(descriptor, length)
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from None
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's cycle collector would walk a big program again and again while it is being made."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 @contextmanager

@@ -81,24 +81,24 @@ class Tables:
         columns = (table.place_files, table.place_lines, table.place_scopes, table.place_gradients)
         if len({len(column) for column in columns}) != 1:
             raise FormatError("place_lines: the columns of places differ in length")
+        if columns[0]:
+            self.string(max(table.place_files), "place_files")
+            self.string(max(table.place_scopes), "place_scopes")
+        strings = self.strings
         return [
-            Where(
-                self.string(file, f"place_files[{k}]"),
-                line,
-                self.string(scope, f"place_scopes[{k}]"),
-                gradient,
-            )
-            for k, (file, line, scope, gradient) in enumerate(zip(*columns, strict=True))
+            Where(strings[file], line, strings[scope], gradient)
+            for file, line, scope, gradient in zip(*columns, strict=True)
         ]
 
     def _wheres(self, table: pb.Program, places: list[Where]) -> list[Places]:
         flat = list(table.where_places)
         if sum(table.where_lengths) != len(flat):
             raise FormatError("where_lengths: do not add up to the number of where_places")
+        if flat:
+            entry(places, max(flat), "where_places")
         found, at = [], 0
-        for k, length in enumerate(table.where_lengths):
-            indices = flat[at : at + length]
-            found.append(tuple(entry(places, i, f"where_places of where {k}") for i in indices))
+        for length in table.where_lengths:
+            found.append(tuple([places[k] for k in flat[at : at + length]]))
             at += length
         return found
 
