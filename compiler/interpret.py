@@ -8,7 +8,10 @@ every constraint is checked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from intaglio.compiler.dims import Size, Symbol, evaluate, symbols, terms_of
 from intaglio.compiler.dtypes import dtype_of
@@ -40,9 +43,27 @@ def interpret(
     return [values[v] for v in graph.outputs]
 
 
+Evaluate = Callable[[str, Sequence[Array], Mapping[str, Any]], tuple[Array, ...]]
+_evaluate: ContextVar[Evaluate | None] = ContextVar("evaluate", default=None)
+
+
+@contextmanager
+def evaluating(evaluate: Evaluate | None) -> Iterator[None]:
+    """Let nodes, also those of blocks, be run by `evaluate(op, arrays, attributes)` instead of by
+    their references; None goes back to the references."""
+    token = _evaluate.set(evaluate)
+    try:
+        yield
+    finally:
+        _evaluate.reset(token)
+
+
 def _run(node: Node, operands: list[Array], sizes: Mapping[str, int]) -> tuple[Array, ...]:
     attributes = {k: specialised(v, sizes) for k, v in node.attributes.items()}
     try:
+        evaluate = _evaluate.get()
+        if evaluate is not None:
+            return evaluate(node.op, operands, attributes)
         made = op_named(node.op).reference(*operands, **attributes)
     except Error as error:
         raise located(error, node.where) from None
@@ -92,8 +113,8 @@ def bind_sizes(
                 raise ShapeError(f"{name}: {type}: no input's shape tells the size {symbol.name!r}")
             if not symbol.low <= found[symbol.name] <= symbol.high:
                 raise ShapeError(
-                    f"{name} must be {type}, but {symbol.name} = {found[symbol.name]} is not within "
-                    f"{symbol.low} to {symbol.high}"
+                    f"{name} must be {type}, but {symbol.name} = {found[symbol.name]} is not "
+                    f"within {symbol.low} to {symbol.high}"
                 )
         if evaluate(size, found) != value:
             rule = f"dim {k} must be {size}"

@@ -14,10 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from intaglio.compiler.dtypes import dtype_of
+from intaglio.compiler.interpret import evaluating
+from intaglio.compiler.ir import Graph
 from intaglio.compiler.op import Op, op_named, result_types
 from intaglio.compiler.ops.elementwise import Elementwise
 from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import Array
+from intaglio.runtime.eager_kernels import kernel_evaluator
 
 Evaluator = Callable[..., tuple[Array, ...]]
 """Takes the operands' arrays, gives the results' arrays."""
@@ -52,7 +55,11 @@ def evaluator(
     results = result_types(rule, types, attributes)
     if numpy_is_exact(rule, types, results):
         return _ufunc(rule, types, results) or _reference(rule, attributes)
-    return _reference(rule, attributes)
+    if any(isinstance(value, Graph) for value in attributes.values()):
+        return _loop(rule, attributes)
+    if any(size == 0 for t in types for size in t.shape):
+        return _reference(rule, attributes)
+    return kernel_evaluator(rule, types, results, attributes)
 
 
 def numpy_is_exact(rule: Op, types: Sequence[TensorType], results: Sequence[TensorType]) -> bool:
@@ -105,5 +112,16 @@ def _reference(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
     def run(*arrays: Array) -> tuple[Array, ...]:
         made = rule.reference(*arrays, **attributes)
         return tuple(map(np.asarray, made)) if isinstance(made, tuple) else (np.asarray(made),)
+
+    return run
+
+
+def _loop(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
+    """An op that holds graphs: its reference, with every node inside run by its own evaluator."""
+    reference = _reference(rule, attributes)
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        with evaluating(evaluate):
+            return reference(*arrays)
 
     return run

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from intaglio.compiler.errors import ArgumentError
+from intaglio.compiler.interpret import evaluating, interpret
 from intaglio.compiler.ir import Function, Graph, Value
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.signature import Signature, Sizes
@@ -43,9 +44,8 @@ class Interpreted:
 
     def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
         """All outputs first; only then the states."""
-        from intaglio.compiler.interpret import interpret
-
-        outputs = interpret(self._graph, arrays, sizes.by_name)
+        with evaluating(None):
+            outputs = interpret(self._graph, arrays, sizes.by_name)
         results = []
         for k, output in enumerate(outputs):
             if k in self._updates:
@@ -80,7 +80,9 @@ class Executable:
     """A graph that can be called with arrays. Threads may call it at once.
 
     `updates` maps outputs to the inputs (states) that they replace: those outputs are written into
-    the inputs' arrays instead of being returned, and only if the call succeeds."""
+    the inputs' arrays instead of being returned, and only if the call succeeds. `general` compiles
+    for run-time extents from the start; `backend` is `native`, `interpret`, or None for native
+    where a compiler is found."""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Executable:
         backend: str | None = None,
         max_memory: int | None = None,
         threads: int | None = None,
+        general: bool = False,
     ) -> None:
         self.graph = graph
         self.updates = dict(updates or {})
@@ -101,7 +104,7 @@ class Executable:
         )
         self.label, self.backend = label, backend
         self.max_memory, self.threads = max_memory, threads
-        self.compiles = 0
+        self.general, self.compiles = general, 0
         self._general: Form | None = None
         self._special: dict[tuple[int, ...], Form] = {}
         self._building = threading.Lock()
@@ -126,7 +129,7 @@ class Executable:
         with self._building:
             found = self._special.get(sizes.key) or self._general
             if found is None:
-                special = not self._special
+                special = not self._special and not self.general
                 found = self._compile(sizes if special and sizes.key else None)
                 if special:
                     self._special[sizes.key] = found

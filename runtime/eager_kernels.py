@@ -1,0 +1,168 @@
+"""Kernels of single ops for eager use: a one-node graph over run-time extents, in few canonical
+layouts, so that one compiled kernel serves every shape.
+
+An elementwise op sees its operands as one long row. A reduction sees neighbouring dims merged as
+long as all of them are reduced or none is; that keeps the order in which elements are joined. A
+matrix product sees one batch dim or none, and operands that are transposed in memory as they lie.
+Every other op gets one size per dim, equal sizes sharing one. Operands that fit no canonical layout
+are copied first."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from intaglio.compiler.dims import Dim, Shape
+from intaglio.compiler.ir import Graph, Value
+from intaglio.compiler.op import Builder, Op
+from intaglio.compiler.ops.elementwise import Elementwise
+from intaglio.compiler.ops.matmul import Matmul
+from intaglio.compiler.ops.reduce import Reduction
+from intaglio.compiler.types import TensorType
+from intaglio.runtime.arrays import Array, is_dense
+from intaglio.runtime.executor import Executable
+
+Evaluator = Callable[..., tuple[Array, ...]]
+
+_KERNELS: Final[dict[Hashable, Executable]] = {}
+_making: Final = threading.Lock()
+
+
+def kernel_evaluator(
+    rule: Op,
+    types: Sequence[TensorType],
+    results: Sequence[TensorType],
+    attributes: Mapping[str, Any],
+) -> Evaluator:
+    """The evaluator that runs the op's own kernel for operands of these types."""
+    if isinstance(rule, Elementwise):
+        return _elementwise(rule, types, results[0])
+    if isinstance(rule, Reduction):
+        return _reduction(rule, types[0], results[0], attributes["axes"])
+    if isinstance(rule, Matmul):
+        return _product(rule, types, results[0])
+    return _other(rule, types, attributes)
+
+
+def _kernel(key: Hashable, make: Callable[[], Graph]) -> Executable:
+    """The kernel of a key, made at first need; it is compiled when first called."""
+    found = _KERNELS.get(key)
+    if found is None:
+        with _making:
+            found = _KERNELS.get(key)
+            if found is None:
+                found = _KERNELS[key] = Executable(make(), general=True)
+    return found
+
+
+def _dense(array: Array) -> Array:
+    return array if is_dense(array) else np.array(array, order="C", copy=True)
+
+
+def _one(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Graph:
+    b = Builder()
+    operands = [b.input(t) for t in types]
+    return b.graph(b.apply(rule.name, operands, attributes))
+
+
+def _elementwise(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evaluator:
+    row = [t.with_shape(Dim("n")) for t in types]
+    kernel = _kernel((rule.name, *(t.dtype.name for t in types)), lambda: _one(rule, row, {}))
+    shape = result.shape
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        (made,) = kernel([_dense(a).reshape(-1) for a in arrays])
+        return (made.reshape(shape),)
+
+    return run
+
+
+def _reduction(rule: Op, type: TensorType, result: TensorType, axes: tuple[int, ...]) -> Evaluator:
+    groups = [
+        (reduced, [type.shape[k] for k in group])
+        for reduced, group in itertools.groupby(range(type.rank), lambda k: k in axes)
+    ]
+    reduced = tuple(k for k, (inside, _) in enumerate(groups) if inside)
+    merged = tuple(_count(sizes) for _, sizes in groups)
+    wide = type.with_shape(*(Dim(f"d{k}") for k in range(len(groups))))
+    key = (rule.name, type.dtype.name, len(groups), reduced)
+    kernel = _kernel(key, lambda: _one(rule, [wide], {"axes": reduced}))
+    shape = result.shape
+
+    def run(x: Array) -> tuple[Array, ...]:
+        (made,) = kernel([_dense(x).reshape(merged)])
+        return (made.reshape(shape),)
+
+    return run
+
+
+def _count(sizes: Sequence[Any]) -> int:
+    total = 1
+    for size in sizes:
+        total *= size
+    return total
+
+
+def _product(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evaluator:
+    batched = types[0].rank > 2
+    dtype = types[0].dtype
+    outer = (_count(types[0].shape[:-2]),) if batched else ()
+    shape = result.shape
+
+    def flat(x: Array) -> tuple[Array, bool]:
+        """The operand with at most one batch dim, and whether its last two dims are swapped."""
+        swapped = not is_dense(x) and is_dense(x.swapaxes(-1, -2))
+        if swapped:
+            x = x.swapaxes(-1, -2)
+        x = _dense(x)
+        return x.reshape(*outer, *x.shape[-2:]), swapped
+
+    kernels: dict[tuple[bool, bool], Executable] = {}
+
+    def run(a: Array, b: Array) -> tuple[Array, ...]:
+        (a, left), (b, right) = flat(a), flat(b)
+        kernel = kernels.get((left, right))
+        if kernel is None:
+            key = (rule.name, dtype.name, batched, left, right)
+            kernel = _kernel(key, lambda: _product_graph(rule, dtype, batched, left, right))
+            kernels[left, right] = kernel
+        return (kernel([a, b])[0].reshape(shape),)
+
+    return run
+
+
+def _product_graph(rule: Op, dtype: Any, batched: bool, left: bool, right: bool) -> Graph:
+    batch = (Dim("b"),) if batched else ()
+    m, n, k = Dim("m"), Dim("n"), Dim("k")
+    b = Builder()
+
+    def operand(rows: Dim, columns: Dim, swapped: bool) -> Value:
+        if not swapped:
+            return b.input(TensorType(dtype, (*batch, rows, columns)))
+        x = b.input(TensorType(dtype, (*batch, columns, rows)))
+        last = len(batch)
+        turned: Value = b.permute(x, axes=(*range(last), last + 1, last))
+        return turned
+
+    return b.graph(b.apply(rule.name, (operand(m, k, left), operand(k, n, right))))
+
+
+def _other(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Evaluator:
+    sizes = dict.fromkeys(size for t in types for size in t.shape)
+    names: dict[Any, Dim] = {size: Dim(f"d{k}") for k, size in enumerate(sizes)}
+    open_types = [t.with_shape(*_renamed(t.shape, names)) for t in types]
+    key = (rule.name, tuple(map(str, open_types)), tuple(sorted(attributes.items())))
+    kernel = _kernel(key, lambda: _one(rule, open_types, attributes))
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        return tuple(kernel([_dense(a) for a in arrays]))
+
+    return run
+
+
+def _renamed(shape: Shape, names: Mapping[Any, Dim]) -> Shape:
+    return tuple(names[size] for size in shape)
