@@ -1,4 +1,4 @@
-"""Arrays at the border: what is taken as it is, what is copied, what is refused and how it says so."""
+"""Arrays at the border: what is taken as it is, what is copied, what is refused, and how."""
 
 import ml_dtypes
 import numpy as np

@@ -1,9 +1,6 @@
 """Loaded models: calling, state, and what a failing call leaves behind."""
 
-import importlib
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +8,7 @@ import pytest
 from intaglio.compiler.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from intaglio.runtime.model import Model
 from intaglio.runtime.structure import count_leaves, flatten, unflatten
-
-sys.path.insert(0, str(Path(__file__).parent))
-programs = importlib.import_module("programs")
+from tests.runtime import programs
 
 
 @pytest.fixture(params=["native", "interpret"])
