@@ -150,6 +150,16 @@ class Op:
         alone."""
         return None
 
+    def prune(self, node: Node, used: Sequence[bool]) -> Node:
+        """The node without what serves only its unused results, for ops that can drop a part; the
+        results that are left keep their identity."""
+        return node
+
+    def merge(self, first: Node, second: Node) -> tuple[Node, dict[Value, Value]] | None:
+        """One node that does the work of two with the same operands, and which of its results
+        stands for each of theirs; None where the op can't."""
+        return None
+
 
 OPS: Final[dict[str, Op]] = {}
 """The registry: every op by name. Importing `intaglio.compiler.ops` fills it."""

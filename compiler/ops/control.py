@@ -21,11 +21,12 @@ import numpy as np
 from intaglio.compiler.dims import Size, holds, same_shape
 from intaglio.compiler.dtypes import float64
 from intaglio.compiler.errors import ArgumentError, ShapeError
-from intaglio.compiler.ir import Graph, Value
+from intaglio.compiler.ir import Attributes, Graph, Node, Value
 from intaglio.compiler.op import Array, Builder, Op, Ops, Sample, V, run_graph
 from intaglio.compiler.ops import elementwise, matmul, movement, transcendental  # noqa: F401  # the samples' bodies use their ops
 from intaglio.compiler.ops.rules import check_size, refused
 from intaglio.compiler.types import TensorType
+from intaglio.compiler.where import join
 
 
 def _is_float(type: TensorType) -> bool:
@@ -48,7 +49,7 @@ def _bodies() -> tuple[Sample, ...]:
     b = Builder()
     x, w = b.input(vector), b.input(vector)
     mapped = b.graph([b.sin(b.mul(x, w))])
-    rnn = {"body": cell, "carries": 1, "xs": 1}
+    rnn: dict[str, Any] = {"body": cell, "carries": 1, "xs": 1}
     return (
         Sample("f64[3]", "f64[4,3]", "f64[3,3]", length=4, reverse=False, **rnn),
         Sample("f64[3]", "f64[5,3]", "f64[3,3]", length=5, reverse=True, **rnn),
@@ -138,6 +139,75 @@ class Scan(Op):
     ) -> Sequence[V | None]:
         """The scan of the body's derivative the other way round."""
         return _ScanDerivative(g, dys, operands, needs, **attributes).run()
+
+    def prune(self, node: Node, used: Sequence[bool]) -> Node:
+        """Without carries, stacked results and operands that serve no used result."""
+        from intaglio.compiler.passes.dce import dce
+
+        body, carries, xs = (node.attributes[k] for k in ("body", "carries", "xs"))
+        assert isinstance(body, Graph) and isinstance(carries, int) and isinstance(xs, int)
+        live, read = _live(body, carries, used)
+        kept = [k for k, v in enumerate(body.inputs) if (k in live if k < carries else v in read)]
+        small = dce(
+            body.replace(
+                inputs=[body.inputs[k] for k in kept], outputs=[body.outputs[k] for k in live]
+            )
+        )
+        if len(kept) == len(body.inputs) and len(live) == len(body.outputs):
+            if small.nodes == body.nodes:
+                return node
+            small = body.replace(nodes=small.nodes)
+        attributes = {
+            **node.attributes,
+            "body": small,
+            "carries": sum(k < carries for k in kept),
+            "xs": sum(carries <= k < carries + xs for k in kept),
+        }
+        operands, results = [node.inputs[k] for k in kept], [node.outputs[k] for k in live]
+        return Node(node.op, operands, results, attributes, node.where)
+
+    def merge(self, first: Node, second: Node) -> tuple[Node, dict[Value, Value]] | None:
+        """Loops that carry the same become one loop with the stacked results of both."""
+        from intaglio.compiler.passes.cse import cse
+
+        one, two = first.attributes, second.attributes
+        a, b, carries = one["body"], two["body"], one["carries"]
+        same = all(one[k] == two[k] for k in ("carries", "xs", "length", "reverse"))
+        if not (
+            same and isinstance(a, Graph) and isinstance(b, Graph) and isinstance(carries, int)
+        ):
+            return None
+        build = Builder()
+        inputs = [build.input(v.type) for v in a.inputs]
+        outputs = [*build.inline(a, inputs), *build.inline(b, inputs)]
+        both = cse(build.graph(outputs))
+        split = len(a.outputs)
+        if both.outputs[:carries] != both.outputs[split : split + carries]:
+            return None
+        body = both.replace(outputs=both.outputs[:split] + both.outputs[split + carries :])
+        ys = second.outputs[carries:]
+        attributes = {**one, "body": body}
+        results = [*first.outputs, *ys]
+        where = join(first.where, second.where)
+        here = {v: v for v in results}
+        here.update(zip(second.outputs[:carries], first.outputs[:carries], strict=True))
+        return Node(self.name, first.inputs, results, attributes, where), here
+
+
+def _live(body: Graph, carries: int, used: Sequence[bool]) -> tuple[list[int], set[Value]]:
+    """The outputs of a scan's body that reach a used result, by way of the carries, and what they
+    read."""
+    from intaglio.compiler.passes.dce import dce
+
+    live = [k for k, wanted in enumerate(used) if wanted]
+    while True:
+        part = dce(body.replace(outputs=[body.outputs[k] for k in live]))
+        read = {v for n in part.nodes for v in n.inputs} | set(part.outputs)
+        more = [k for k in range(carries) if k in live or body.inputs[k] in read]
+        grown = sorted({*live, *more})
+        if grown == live:
+            return live, read
+        live = grown
 
 
 class _ScanDerivative:
@@ -242,9 +312,9 @@ class _ScanDerivative:
         if not wanted:
             return ()
         body = self.body.replace(
-            outputs=[*self.body.outputs, *(self.body.inputs[k] for k in wanted)]
+            outputs=[*self.body.outputs[: self.carries], *(self.body.inputs[k] for k in wanted)]
         )
-        attributes = {
+        attributes: Attributes = {
             "body": body,
             "carries": self.carries,
             "xs": self.xs,

@@ -96,7 +96,7 @@ class Cast(Op):
 
 def _truncated(x: Array, dtype: DType) -> Array:
     through = dtype if dtype.size >= 4 else int32
-    info = np.iinfo(through.numpy)
+    info = np.iinfo(through.numpy.str)
     whole = np.trunc(x.astype(np.float64))
     inside = (whole >= float(info.min)) & (whole < float(info.max) + (through.size < 8))
     made = np.where(inside, whole, 0.0).astype(through.numpy)
@@ -152,7 +152,7 @@ class Bitcast(Op):
 
 
 class StopGradient(Op):
-    """The value itself, without a derivative; the pass `inline` removes it after differentiation."""
+    """The value itself, without a derivative; the pass `inline` removes it in the end."""
 
     name, exact = "stop_gradient", "fiub"
     samples = (

@@ -57,7 +57,7 @@ class Full(_Created):
         if dtype.kind != "f" and isinstance(value, float):
             raise refused(DTypeError, self, types, f"{value!r} is no {dtype}")
         if dtype.is_integer:
-            info = np.iinfo(dtype.numpy)
+            info = np.iinfo(dtype.numpy.str)
             if not int(info.min) <= value <= int(info.max):
                 raise refused(DTypeError, self, types, f"{value} does not fit {dtype}")
         elif dtype is boolean and value not in (0, 1):

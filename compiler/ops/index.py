@@ -122,7 +122,7 @@ class Take(_Indexing):
 
 
 class TakeAlong(_Indexing):
-    """torch's gather: `y[.., i, ..] = x[.., index[.., i, ..], ..]`; x and index agree off the axis."""
+    """torch's gather: `y[..i..] = x[..index[..i..]..]`; x and index agree off the axis."""
 
     name, exact = "take_along", "fiub"
     samples = (
@@ -245,7 +245,7 @@ class IndexAdd(_Adding):
         """NumPy's add.at, which goes in order."""
         check_range(self, index, x.shape[axis])
         made = x.copy()
-        place = (slice(None),) * axis + (index,)
+        place: Any = (slice(None),) * axis + (index,)
         with np.errstate(all="ignore"):
             np.add.at(made, place, source)
         return made
@@ -277,7 +277,7 @@ class ScatterAdd(_Adding):
         """NumPy's add.at, which goes in order."""
         check_range(self, index, x.shape[axis])
         made = x.copy()
-        place = list(np.indices(index.shape, sparse=True))
+        place: list[Array] = list(np.indices(index.shape, sparse=True))
         place[axis] = index
         with np.errstate(all="ignore"):
             np.add.at(made, tuple(place), source)

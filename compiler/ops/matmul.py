@@ -63,8 +63,9 @@ class Matmul(Op):
         """NumPy's matmul, floats in f64."""
         with np.errstate(all="ignore"):
             if a.dtype.kind != "f":
-                return np.matmul(a, b)
-            return np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
+                return np.asarray(np.matmul(a, b))
+            wide = np.matmul(a.astype(np.float64), b.astype(np.float64))
+            return np.asarray(wide, a.dtype)
 
     def vjp(
         self,

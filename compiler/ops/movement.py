@@ -163,7 +163,8 @@ def regroup(old: Shape, new: Shape) -> list[tuple[tuple[int, int], tuple[int, in
     order, covering both shapes."""
     if 0 in old or 0 in new:
         return [((0, len(old)), (0, len(new)))]
-    left, right = [product(old[:k]) for k in range(len(old) + 1)], {}
+    left = [product(old[:k]) for k in range(len(old) + 1)]
+    right: dict[Size, list[int]] = {}
     for k in range(len(new) + 1):
         right.setdefault(product(new[:k]), []).append(k)  # dims of size 1 repeat a product
     cuts, last = [(0, 0)], 0
@@ -567,13 +568,17 @@ class Concat(Op):
         axis: int,
     ) -> Sequence[V | None]:
         """Each operand's part of dy."""
-        dy, made, start = dys[0], [], 0
+        dy = dys[0]
+        made: list[V | None] = []
+        start: Size = 0
         for x, need in zip(xs, needs, strict=True):
             type = g.type_of(x)
-            stop: Size = start + type.shape[axis]
-            wanted = need and dy is not None and type.dtype.is_floating_point
-            made.append(_part(g, dy, axis, start, stop) if wanted else None)
-            start = stop  # type: ignore[assignment]  # an int grows into a size
+            stop = start + type.shape[axis]
+            if need and dy is not None and type.dtype.is_floating_point:
+                made.append(_part(g, dy, axis, start, stop))
+            else:
+                made.append(None)
+            start = stop
         return made
 
     def jvp(

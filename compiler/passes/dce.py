@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from intaglio.compiler.ir import Graph, Node, Value, blocks
+from intaglio.compiler.op import op_named
 
 
 def dce(graph: Graph) -> Graph:
@@ -12,8 +13,10 @@ def dce(graph: Graph) -> Graph:
     for node in reversed(graph.nodes):
         if used.isdisjoint(node.outputs):
             continue
+        node = _inside(node)
+        node = op_named(node.op).prune(node, [v in used for v in node.outputs])
         used.update(node.inputs)
-        kept.append(_inside(node))
+        kept.append(node)
     if len(kept) == len(graph.nodes) and all(
         a is b for a, b in zip(reversed(kept), graph.nodes, strict=True)
     ):

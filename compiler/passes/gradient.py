@@ -37,9 +37,10 @@ from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places
 
 K = TypeVar("K", bound=Hashable)
+K_co = TypeVar("K_co", bound=Hashable, covariant=True)
 
 
-class Step(Protocol[K]):
+class Step(Protocol[K_co]):
     """What the walk needs of a node: a graph's `Node`, or an entry of the tape."""
 
     @property
@@ -48,12 +49,12 @@ class Step(Protocol[K]):
         ...
 
     @property
-    def inputs(self) -> Sequence[K]:
+    def inputs(self) -> Sequence[K_co]:
         """The operands."""
         ...
 
     @property
-    def outputs(self) -> Sequence[K]:
+    def outputs(self) -> Sequence[K_co]:
         """The results."""
         ...
 
@@ -255,12 +256,12 @@ def _vjp_graph(key: _Key, needs: tuple[bool, ...], given: tuple[bool, ...] | Non
     operands = tuple(k for k, dx in enumerate(dxs) if dx is not None and needs[k])
     graph = dce(b.graph([dx for k, dx in enumerate(dxs) if dx is not None and k in operands]))
     read = {v for n in graph.nodes for v in n.inputs} | set(graph.outputs)
-    numbers = [
-        tuple(k for k, v in enumerate(part) if v is not None and v in read)
-        for part in (xs, ys, dys)
-    ]
-    inputs = [v for part in (xs, ys, dys) for v in part if v is not None and v in read]
-    return VjpGraph(graph.replace(inputs=inputs), *numbers, operands)
+    parts: tuple[Sequence[Value | None], ...] = (xs, ys, dys)
+    x, y, dy = (
+        tuple(k for k, v in enumerate(part) if v is not None and v in read) for part in parts
+    )
+    inputs = [v for part in parts for v in part if v is not None and v in read]
+    return VjpGraph(graph.replace(inputs=inputs), x, y, dy, operands)
 
 
 # ------------------------------------------------------------------------------------- forward mode
