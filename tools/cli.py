@@ -1,26 +1,67 @@
 """The command `intaglio`: a group of subcommands, each of which parses its arguments and calls.
 
-Exit codes: 0 all is well, 1 the model or the data is at fault, 2 the command line is.
+Exit codes: 0 all is well, 1 the model or the data is at fault, 2 the command line is; a run ended
+by a signal gives 128 + its number, as the shell does.
 """
 
+import builtins
+import io
+import os
 import sys
 
 import click
 
 from intaglio.compiler.errors import Error
 from intaglio.runtime.version import __version__
+from intaglio.tools.bench import bench
+from intaglio.tools.dump import dump
+from intaglio.tools.info import info
+from intaglio.tools.run import run
+from intaglio.tools.show import one_line
+from intaglio.tools.train import train
+
+INTERRUPTED, CLOSED_PIPE = 130, 141
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="intaglio")
 def commands() -> None:
     """Look at, run and train models saved by intaglio."""
 
 
+for _command in (info, run, train, dump, bench):
+    commands.add_command(_command)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command line (by default the process's own) and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    """The exit code of a command line; every expected error is told in one line."""
     try:
-        commands.main(args=arguments, prog_name="intaglio")
-    except Error as error:
-        click.echo(f"intaglio: {error}", err=True)
-        sys.exit(1)
+        commands.main(args=arguments, prog_name="intaglio", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("intaglio: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left: say nothing, also not when Python flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except (Error, OSError) as error:
+        click.echo(f"intaglio: {one_line(error)}", err=True)
+        return 1
+    except builtins.MemoryError:
+        click.echo("intaglio: there is not enough memory", err=True)
+        return 1
+    return 0

@@ -1,0 +1,112 @@
+"""`intaglio bench`: how long a model's functions take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from intaglio.tools.options import machine_options, model_argument, open_model, size_option
+from intaglio.tools.show import function_sizes, table, tell
+
+if TYPE_CHECKING:
+    from intaglio.compiler.ir import Function
+    from intaglio.runtime.model import LoadedFunction
+
+Array = np.ndarray[Any, Any]
+CALLS = 10_000
+
+
+@click.command()
+@model_argument
+@click.option("--function", "names", multiple=True, help="Only this function (repeatable).")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.01),
+    default=1.0,
+    show_default=True,
+    help="Time to spend on each function.",
+)
+@size_option
+@machine_options
+def bench(
+    model: str, names: tuple[str, ...], seconds: float, sizes: dict[str, int], **machine: Any
+) -> None:
+    """Time calls of a model's functions on made-up arguments: median and spread.
+
+    Symbolic sizes are 32, or as near to it as they may be, unless --size says otherwise. The file
+    is not changed."""
+    from intaglio.runtime.training import named_function
+
+    loaded = open_model(model, **machine)
+    rows: list[Sequence[object]] = [
+        ("function", "sizes", "first call", "median", "fastest tenth", "slowest tenth", "calls")
+    ]
+    for name in names or loaded.functions:
+        function = named_function(loaded.program, name)
+        values = choose_sizes(function, sizes)
+        first, times = measure(loaded.function(name), arguments(function, values), seconds)
+        shown = ", ".join(f"{k}={v}" for k, v in values.items()) or "-"
+        spread = [show_time(float(np.quantile(times, q))) for q in (0.5, 0.1, 0.9)]
+        rows.append((name, shown, show_time(first), *spread, len(times)))
+    for unknown in sizes.keys() - {
+        n for name in names or loaded.functions
+        for n in function_sizes(loaded.program.functions[name])
+    }:  # fmt: skip
+        tell(f"--size {unknown}: none of the functions has this size")
+    click.echo(table(rows))
+
+
+def choose_sizes(function: Function, wanted: dict[str, int]) -> dict[str, int]:
+    """A value for each symbolic size of a function."""
+    return {
+        name: wanted.get(name, min(max(32, symbol.low), symbol.high))
+        for name, symbol in function_sizes(function).items()
+    }
+
+
+def arguments(function: Function, sizes: dict[str, int]) -> list[Array]:
+    """Arrays of the right types: floats from a normal distribution, zeros otherwise (a valid
+    index)."""
+    from intaglio.compiler.dims import evaluate
+
+    random = np.random.default_rng(0)
+    made = []
+    for value in function.argument_values:
+        shape = tuple(evaluate(size, sizes) for size in value.type.shape)
+        dtype = value.type.dtype
+        if dtype.is_floating_point:
+            made.append(random.standard_normal(shape).astype(dtype.numpy))
+        else:
+            made.append(np.zeros(shape, dtype.numpy))
+    return made
+
+
+def measure(
+    function: LoadedFunction, leaves: Sequence[Array], seconds: float
+) -> tuple[float, Array]:
+    """Seconds of the first call, which compiles, and of each later one."""
+    from intaglio.runtime.leaves import call_leaves
+
+    clock = time.perf_counter
+    begin = clock()
+    call_leaves(function, leaves)
+    first = clock() - begin
+    times = []
+    end = clock() + seconds
+    while len(times) < CALLS and (not times or clock() < end):
+        begin = clock()
+        call_leaves(function, leaves)
+        times.append(clock() - begin)
+    return first, np.array(times)
+
+
+def show_time(seconds: float) -> str:
+    """A duration as people read it."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

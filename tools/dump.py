@@ -1,0 +1,121 @@
+"""`intaglio dump`: look into a model: its IR, its kernels, its memory, its C or CUDA source."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from intaglio.tools.atomic import replacing
+from intaglio.tools.options import model_argument, open_model, size_option
+from intaglio.tools.show import safe, safe_lines
+
+if TYPE_CHECKING:
+    from intaglio.compiler.ir import Function, Graph, Program
+
+FORMATS = ("text", "json", "dot", "svg")
+
+
+@click.command()
+@model_argument
+@click.option("--function", "names", multiple=True, help="Only this function (repeatable).")
+@click.option("--after", metavar="PASS", help="The IR as it is after this pass.")
+@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--kernels", is_flag=True, help="The steps that a compiled call takes.")
+@click.option("--memory", is_flag=True, help="What a call takes, and who holds the peak.")
+@click.option("--source", is_flag=True, help="The source text of the kernels.")
+@click.option("--target", type=click.Choice(["c", "cuda"]), default="c", show_default=True)
+@size_option
+@click.option("--output", type=click.Path(dir_okay=False), help="Write to a file.")
+def dump(
+    model: str,
+    names: tuple[str, ...],
+    after: str | None,
+    style: str,
+    kernels: bool,
+    memory: bool,
+    source: bool,
+    target: str,
+    sizes: dict[str, int],
+    output: str | None,
+) -> None:
+    """Print a model's IR as typed text, JSON, DOT or SVG, with the author's source lines.
+
+    --kernels, --memory and --source show what the compiler makes of it instead, for the --size
+    given or for any size."""
+    from intaglio.runtime.training import named_function
+
+    compiled = kernels or memory or source
+    if compiled and (style != "text" or after):
+        raise click.UsageError("--kernels, --memory and --source go without --format and --after")
+    loaded = open_model(model)
+    program = loaded.program
+    chosen = [named_function(program, name) for name in names or program.functions]
+    if compiled:
+        from intaglio.tools.listing import listing
+
+        parts = [
+            listing(loaded, f, sizes, kernels=kernels, memory=memory, source=source, target=target)
+            for f in chosen
+        ]
+        text = "\n".join(parts)
+    else:
+        text = rendered(program, [staged(f, after) for f in chosen], style, whole=not names)
+    write(text, output)
+
+
+def staged(function: Function, after: str | None) -> Function:
+    """The function as it is after a pass of the pipeline; as saved without one."""
+    if after is None:
+        return function
+    return function.with_graph(graph_after(function.graph, after))
+
+
+def graph_after(graph: Graph, after: str) -> Graph:
+    """The graph after the passes up to the one called `after`."""
+    from intaglio.compiler.passes import PIPELINE
+
+    known = [step.__name__ for step in PIPELINE]
+    if after not in known:
+        raise click.BadParameter(
+            f"there is no pass {after!r}; in order: {', '.join(known)}", param_hint="'--after'"
+        )
+    for step in PIPELINE[: known.index(after) + 1]:
+        graph = step(graph)
+    return graph
+
+
+def rendered(program: Program, functions: Sequence[Function], style: str, whole: bool) -> str:
+    """Functions in one of the formats; the text of a whole program has its state too."""
+    if style == "text":
+        return text_of(program, functions, whole)
+    if style == "json":
+        from intaglio.tools.jsontext import program_json
+
+        return program_json(program, functions)
+    from intaglio.tools.diagram import diagram
+    from intaglio.tools.drawing import dot, svg
+
+    drawn = [diagram(function) for function in functions]
+    return dot(drawn) if style == "dot" else svg(drawn)
+
+
+def text_of(program: Program, functions: Sequence[Function], whole: bool) -> str:
+    """The typed text form."""
+    from intaglio.compiler.ir import Program as Made
+    from intaglio.compiler.text import print_program
+
+    shown = Made({f.name: f for f in functions}, program.state if whole else {})
+    return safe_lines(print_program(shown)) + "\n"
+
+
+def write(text: str, output: str | None) -> None:
+    """To a file, or to standard output."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    with replacing(output) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
+    click.echo(f"wrote {safe(output)}", err=True)

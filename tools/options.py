@@ -1,0 +1,89 @@
+"""Options that several commands share, and loading the model that they speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from intaglio.runtime.model import Model
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def model_argument(command: F) -> F:
+    """The model's file."""
+    return click.argument("model", type=click.Path(dir_okay=False), metavar="MODEL")(command)
+
+
+def machine_options(command: F) -> F:
+    """Where a model runs and what it may take."""
+    options = [
+        click.option("--device", default="cpu", show_default=True, help="Where to run."),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads (default: all cores)."),
+        click.option(
+            "--max-memory", metavar="SIZE", callback=_memory, help="Cap, such as 512MiB or 1GiB."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _memory(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    from intaglio.compiler.errors import ArgumentError
+    from intaglio.runtime.settings import parse_bytes
+
+    try:
+        return None if text is None else parse_bytes(text)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def parse_pairs(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    """`NAME=VALUE` options as a mapping."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.BadParameter(f"{text!r}: NAME=VALUE is wanted")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice")
+        found[name] = value
+    return found
+
+
+def size_option(command: F) -> F:
+    """Values for symbolic sizes."""
+    return click.option(
+        "--size",
+        "sizes",
+        multiple=True,
+        metavar="NAME=N",
+        callback=_parse_sizes,
+        help="Value of a symbolic size (repeatable).",
+    )(command)
+
+
+def _parse_sizes(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, int]:
+    found = {}
+    for name, value in parse_pairs(context, option, texts).items():
+        if not value.isdecimal():
+            raise click.BadParameter(f"{name}={value}: a whole number is wanted")
+        found[name] = int(value)
+    return found
+
+
+def open_model(
+    path: str, device: str = "cpu", threads: int | None = None, max_memory: int | None = None
+) -> Model:
+    """The model in a file."""
+    from intaglio.runtime.model import load
+
+    return load(path, device, threads, max_memory)
