@@ -142,6 +142,28 @@ class Iota(_Created):
         return cast(as_expr(index[axis]), dtype)
 
 
+class SizeOf(_Created):
+    """The value of a size as data: `size(value=n*4)` is an i64[]."""
+
+    name, exact = "size", "i"
+    samples = (Sample(value=7), Sample(value=0))
+
+    def type(self, *types: TensorType, value: Size) -> TensorType:
+        """An i64 scalar."""
+        check_count(self, types, 0)
+        if isinstance(value, bool) or not isinstance(value, int | Dim):
+            raise refused(ArgumentError, self, types, f"{value!r} is no size")
+        return TensorType(int64, ())
+
+    def reference(self, *, value: int) -> Array:
+        """The number."""
+        return np.array(value, np.int64)
+
+    def element(self, index: tuple[Position, ...], *, value: Size) -> Expr:
+        """The number."""
+        return Index(value)
+
+
 def as_expr(position: Position) -> Expr:
     """A position as an i64 expression."""
     return Index(position) if isinstance(position, int | Dim) else position
