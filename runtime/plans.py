@@ -1,0 +1,167 @@
+"""Stored plans: what lowering made of a graph, kept in the build cache so that a warm start skips
+passes and printing.
+
+A plan is a tree of dataclasses, tuples, numbers, texts, dtypes, sizes and small arrays, written as
+JSON. Reading follows the classes' annotations and refuses whatever does not fit them, so a stored
+plan gives the same objects as lowering, or none. The cache's own digest has been checked before."""
+
+from __future__ import annotations
+
+import base64
+import json
+import types as python_types
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from intaglio.compiler.dims import Dim, Symbol, parse_size, symbols
+from intaglio.compiler.dtypes import DType, dtype_named
+from intaglio.compiler.errors import Error
+from intaglio.compiler.ir import Literal
+from intaglio.runtime.cache import open_cache
+from intaglio.runtime.settings import LOG
+from intaglio.runtime.toolchain import digest_of
+
+T = TypeVar("T")
+ENDING: Final = ".plan"
+LARGEST: Final = 16 << 20
+"""Bytes beyond which a plan is not stored."""
+
+
+class PlanError(Error):
+    """A stored plan that does not fit its classes; it is made anew."""
+
+
+def stored(
+    kind: type[T], parts: tuple[str, ...], sizes: Mapping[str, Symbol], make: Callable[[], T]
+) -> T:
+    """The plan of class `kind` that was stored for these key parts, else `make()`, stored for next
+    time. `sizes` are the symbols that may occur in it."""
+    key = digest_of("plan", kind.__qualname__, *parts)
+    cache = open_cache()
+    content = cache.read(key, ENDING)
+    if content is not None:
+        try:
+            made: T = decode(kind, json.loads(content), _dims(sizes))
+            return made
+        except (PlanError, Error, ValueError, KeyError, TypeError) as error:
+            LOG.warning("the stored plan %s can't be read (%s); it is made again", key[:12], error)
+    fresh = make()
+    try:
+        content = json.dumps(encode(fresh), separators=(",", ":")).encode("ascii")
+        if len(content) <= LARGEST:
+            cache.write(key, ENDING, content)
+    except (OSError, PlanError) as error:
+        LOG.debug("the plan is not stored: %s", error)
+    return fresh
+
+
+def _dims(sizes: Mapping[str, Symbol]) -> dict[str, Dim]:
+    return {name: Dim(name, s.low, s.high) for name, s in sizes.items()}
+
+
+# --------------------------------------------------------------------------------------- writing
+
+
+def encode(value: Any) -> Any:
+    """A value as JSON's types."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return {"float": value.hex()}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    if isinstance(value, Dim):
+        if any(s.extent is not None for s in symbols(value).values()):
+            raise PlanError(f"{value} holds a loop variable")
+        return {"size": str(value)}
+    if isinstance(value, DType):
+        return {"dtype": value.name}
+    if isinstance(value, Literal):
+        return _encode_array(value.array)
+    if isinstance(value, np.ndarray):
+        return _encode_array(value)
+    if isinstance(value, Mapping):
+        return {"map": [[encode(k), encode(v)] for k, v in value.items()]}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: encode(getattr(value, f.name)) for f in fields(value)}
+    raise PlanError(f"a {type(value).__name__} has no stored form")
+
+
+def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    if array.nbytes > LARGEST:
+        raise PlanError("a constant is too large to be stored with a plan")
+    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+    return {"array": data, "dtype": array.dtype.str, "shape": list(array.shape)}
+
+
+# --------------------------------------------------------------------------------------- reading
+
+
+@lru_cache(maxsize=256)
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def decode(hint: Any, data: Any, dims: Mapping[str, Dim]) -> Any:
+    """The value of an annotated type that JSON holds; raises `PlanError` where they do not fit."""
+    origin = get_origin(hint)
+    if origin is Union or origin is python_types.UnionType:
+        return _decode_union(hint, data, dims)
+    if origin is tuple:
+        return _decode_tuple(get_args(hint), data, dims)
+    if origin is not None and isinstance(data, dict) and "map" in data:
+        key, item = get_args(hint)
+        return {decode(key, k, dims): decode(item, v, dims) for k, v in data["map"]}
+    if isinstance(data, dict):
+        return _decode_object(hint, data, dims)
+    if isinstance(hint, type) and type(data) is hint:
+        return data
+    if data is None and hint is type(None):
+        return None
+    raise PlanError(f"{str(data)[:40]!r} is no {hint}")
+
+
+def _decode_union(hint: Any, data: Any, dims: Mapping[str, Dim]) -> Any:
+    for option in get_args(hint):
+        try:
+            return decode(option, data, dims)
+        except (PlanError, KeyError):
+            continue
+    raise PlanError(f"{str(data)[:40]!r} is no {hint}")
+
+
+def _decode_tuple(items: tuple[Any, ...], data: Any, dims: Mapping[str, Dim]) -> tuple[Any, ...]:
+    if not isinstance(data, list):
+        raise PlanError(f"{str(data)[:40]!r} is no tuple")
+    if len(items) == 2 and items[1] is Ellipsis:
+        return tuple([decode(items[0], item, dims) for item in data])
+    if len(items) != len(data):
+        raise PlanError(f"{len(data)} items where {len(items)} are wanted")
+    return tuple(decode(i, d, dims) for i, d in zip(items, data, strict=True))
+
+
+def _decode_object(hint: Any, data: Mapping[str, Any], dims: Mapping[str, Dim]) -> Any:
+    if hint is float:
+        return float.fromhex(data["float"])
+    if hint is Dim:
+        size = parse_size(data["size"], dims)
+        if not isinstance(size, Dim) or str(size) != data["size"]:
+            raise PlanError(f"{data['size']!r} is no symbolic size")
+        return size
+    if hint is DType:
+        return dtype_named(data["dtype"])
+    if hint is Literal or get_origin(hint) is np.ndarray or hint is np.ndarray:
+        raw = base64.b64decode(data["array"], validate=True)
+        array = np.frombuffer(raw, np.dtype(data["dtype"])).reshape(data["shape"])
+        return Literal(array) if hint is Literal else array
+    if is_dataclass(hint) and isinstance(hint, type):
+        wanted = _hints(hint)
+        names = [f.name for f in fields(hint)]
+        if set(names) != set(data):
+            raise PlanError(f"{hint.__name__} has other fields")
+        return hint(**{name: decode(wanted[name], data[name], dims) for name in names})
+    raise PlanError(f"a stored object is no {hint}")
