@@ -20,7 +20,7 @@ from intaglio.tools.run import run
 from intaglio.tools.show import one_line
 from intaglio.tools.train import train
 
-INTERRUPTED, CLOSED_PIPE = 130, 141
+INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -44,10 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None) -> int:
     """The exit code of a command line; every expected error is told in one line."""
     try:
-        commands.main(args=arguments, prog_name="intaglio", standalone_mode=False)
+        code = commands.main(args=arguments, prog_name="intaglio", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -57,11 +56,10 @@ def _run(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         # Whoever read the output has left: say nothing, also not when Python flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+        return 1
     except (Error, OSError) as error:
         click.echo(f"intaglio: {one_line(error)}", err=True)
         return 1
     except builtins.MemoryError:
         click.echo("intaglio: there is not enough memory", err=True)
         return 1
-    return 0

@@ -74,15 +74,15 @@ def staged(function: Function, after: str | None) -> Function:
 
 
 def graph_after(graph: Graph, after: str) -> Graph:
-    """The graph after the passes up to the one called `after`."""
+    """The graph after the passes up to the last one called `after`."""
     from intaglio.compiler.passes import PIPELINE
 
-    known = [step.__name__ for step in PIPELINE]
-    if after not in known:
+    names = [step.__name__ for step in PIPELINE]
+    if after not in names:
         raise click.BadParameter(
-            f"there is no pass {after!r}; in order: {', '.join(known)}", param_hint="'--after'"
+            f"there is no pass {after!r}; in order: {', '.join(names)}", param_hint="'--after'"
         )
-    for step in PIPELINE[: known.index(after) + 1]:
+    for step in PIPELINE[: len(names) - names[::-1].index(after)]:
         graph = step(graph)
     return graph
 

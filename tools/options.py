@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def model_argument(command: F) -> F:
     """The model's file."""
-    return click.argument("model", type=click.Path(dir_okay=False), metavar="MODEL")(command)
+    return click.argument("model", type=click.Path(), metavar="MODEL")(command)
 
 
 def machine_options(command: F) -> F:

@@ -109,6 +109,7 @@ def save(path: Path, rows: Size | None = None, **names: str) -> Path:
 
 def data(rows: int = 100, dtype: type = np.float32) -> dict[str, np.ndarray]:
     random = np.random.default_rng(4)
+    teacher = random.standard_normal((FEATURES, CLASSES))
     x = random.standard_normal((rows, FEATURES))
-    t = x @ random.standard_normal((FEATURES, CLASSES)) + 0.5
+    t = x @ teacher + 0.5
     return {"x": x.astype(dtype), "t": t.astype(dtype)}

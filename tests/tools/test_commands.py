@@ -1,0 +1,198 @@
+"""info, run and bench, exit codes, and what a terminal is shown."""
+
+import json
+import subprocess
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from intaglio.compiler.ir import Function, Program, State
+from intaglio.runtime.file import write
+from intaglio.runtime.model import load
+from tests.tools import programs
+from tests.tools.commands import alone, command, here
+
+HOSTILE = 'x\x1b[31m\n\r\u202e\x00"<b>&'
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return programs.save(tmp_path / "model.ig")
+
+
+def test_info_tells_what_is_there(model: Path) -> None:
+    done = here("info", model)
+    assert (done.code, done.err) == (0, "")
+    for text in (
+        "format 0", "forward(x: f32[n,5]) -> f32[n,3]", "size n from 1 to 4096", "training mode",
+        "train_step(x: f32[n,5], t: f32[n,3]) -> loss: f32[]", "optim.lr", "hyperparameter",
+        "parameter 72 bytes", "made up", "updates 3 states",
+    ):  # fmt: skip
+        assert text in done.out
+    data = json.loads(here("info", "--json", model).out)
+    assert [f["name"] for f in data["functions"]] == ["forward", "eval", "train_step"]
+    assert data["weights"] in done.out
+    assert data["functions"][2]["updates"] == ["w", "b", "optim.steps"]
+
+
+def test_run_needs_no_front_end_and_gives_what_load_gives(model: Path, tmp_path: Path) -> None:
+    x = programs.data()["x"]
+    np.save(tmp_path / "x.npy", x)
+    done = alone(
+        "run", "model.ig", "--input", "x=x.npy", "--output", "y.npy",
+        folder=tmp_path, banned=("networkx",),
+    )  # fmt: skip
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert np.array_equal(np.load(tmp_path / "y.npy"), load(model)(x))
+
+
+def test_batches_give_the_same_rows(model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **programs.data())
+    for batch, output in ((7, "a.npz"), (100, "b.npz"), (1000, "c.npz")):
+        done = here("run", model, "--data", tmp_path / "x.npz", "--batch", batch,
+                    "--output", tmp_path / output)  # fmt: skip
+        assert (done.code, done.err) == (0, "intaglio: forward does not take 't'\n")
+    made = [np.load(tmp_path / f"{n}.npz")["result"] for n in "abc"]
+    assert made[0].shape == (100, 3)
+    assert np.array_equal(made[0], made[1])
+    assert np.array_equal(made[0], made[2])
+
+
+def test_results_without_rows_are_not_joined(model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", **programs.data())
+    done = here("run", model, "--function", "eval", "--data", tmp_path / "d.npz", "--batch", 10)
+    assert done.code == 1
+    assert "'loss': f32[]" in done.err
+    assert "run without --batch" in done.err
+    whole = here("run", model, "--function", "eval", "--data", tmp_path / "d.npz")
+    expected = load(model).eval(**programs.data())["loss"]
+    assert whole.out == f"loss {expected[()]}\n"
+
+
+def test_casts_are_told(model: Path, tmp_path: Path) -> None:
+    data = programs.data(dtype=np.float64)
+    np.savez(tmp_path / "d.npz", **data)
+    done = here("run", model, "--function", "train_step", "--data", tmp_path / "d.npz")
+    assert done.code == 0
+    assert done.err.splitlines() == [
+        "intaglio: x: cast from float64 to float32",
+        "intaglio: t: cast from float64 to float32",
+        "intaglio: train_step updates 3 states; the file stays as it is",
+    ]
+
+
+def test_a_fixed_batch_size_is_kept(tmp_path: Path) -> None:
+    model = programs.save(tmp_path / "fixed.ig", rows=20)
+    np.save(tmp_path / "x.npy", programs.data(60)["x"])
+    done = here("run", model, "--input", f"x={tmp_path / 'x.npy'}", "--output", tmp_path / "y.npz")
+    assert (done.code, done.err) == (0, "")
+    assert np.load(tmp_path / "y.npz")["result"].shape == (60, 3)
+    np.save(tmp_path / "x.npy", programs.data(50)["x"])
+    done = here("run", model, "--input", f"x={tmp_path / 'x.npy'}")
+    assert done.code == 1
+    assert "50 rows do not make whole batches" in done.err
+
+
+def test_bench_times_every_function(model: Path) -> None:
+    before = model.read_bytes()
+    done = here("bench", model, "--seconds", "0.02", "--size", "n=8", "--threads", 1)
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["forward", "eval", "train_step"]
+    assert all("n=8" in line for line in lines[1:])
+    assert model.read_bytes() == before
+
+
+def test_usage_errors_exit_with_2(model: Path, tmp_path: Path) -> None:
+    for wrong in (
+        ["nonsense"], ["run"], ["run", model, "--input", "x"], ["run", model, "--input", "x="],
+        ["run", model, "--batch", "0"], ["run", model, "--output", "y.txt"],
+        ["run", model, "--max-memory", "much"], ["train", model], ["dump", model, "--after", "x"],
+        ["dump", model, "--format", "pdf"], ["bench", model, "--size", "n=-1"],
+        ["run", model, "--input", "x=a.npy", "--input", "x=b.npy"],
+    ):  # fmt: skip
+        done = here(*wrong)
+        assert (done.code, done.out) == (2, ""), wrong
+        assert "Usage:" in done.err, wrong
+        assert "Traceback" not in done.err
+
+
+def test_model_and_data_errors_exit_with_1_on_one_line(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.ig").write_bytes(model.read_bytes()[:-1])
+    (tmp_path / "bad.npy").write_bytes(b"\x80\x04nothing")
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    np.save(tmp_path / "wide.npy", np.zeros((4, 9), np.float32))
+    np.save(tmp_path / "x.npy", programs.data()["x"])
+    x = f"x={tmp_path / 'x.npy'}"
+    for wrong, told in (
+        (["info", tmp_path / "none.ig"], "No such file"),
+        (["info", tmp_path], "regular"),
+        (["dump", tmp_path / "bad.ig"], "bad.ig"),
+        (["run", tmp_path / "bad.npy"], "bad.npy"),
+        (["run", model, "--input", f"x={tmp_path / 'none.npy'}"], "none.npy: No such file"),
+        (["run", model, "--input", f"x={tmp_path / 'bad.npy'}"], "bad.npy"),
+        (["run", model, "--input", f"x={tmp_path / 'objects.npy'}"], "Python objects"),
+        (["run", model, "--input", f"x={tmp_path / 'x.txt'}"], ".npz, .npy, .csv"),
+        (["run", model, "--input", f"x={tmp_path / 'wide.npy'}"], "f32[n,5]"),
+        (["run", model, "--function", "none", "--input", x], "no function 'none'"),
+        (["run", model], "forward needs 'x'"),
+        (["run", model, "--input", x, "--output", tmp_path / "no" / "y.npy"], "No such file"),
+        (["run", model, "--input", x, "--device", "gpu9"], "gpu9"),
+        (["run", model, "--input", x, "--max-memory", "64"], "64"),
+    ):
+        done = here(*wrong)
+        assert (done.code, done.out) == (1, ""), (wrong, done)
+        assert told in done.err, wrong
+        assert done.err.startswith("intaglio: ")
+        assert done.err.count("\n") == 1, done.err
+
+
+def hostile(path: Path) -> Path:
+    """A model in which every name that a file may hold is hostile."""
+    made = programs.program(file=HOSTILE, scope=HOSTILE)
+    state = {HOSTILE + k: State((HOSTILE + k,), s.type, s.kind) for k, s in made.state.items()}
+    functions = {}
+    for name, f in made.functions.items():
+        functions[HOSTILE + name] = Function(
+            HOSTILE + name, f.graph, tuple(HOSTILE + a for a in f.arguments),
+            tuple(HOSTILE + r for r in f.results), tuple(HOSTILE + r for r in f.reads),
+            tuple(HOSTILE + u for u in f.updates), parameters=f.parameters,
+            input_structure=f.input_structure, output_structure=f.output_structure,
+            training=((HOSTILE, True),),
+        )  # fmt: skip
+    values = {HOSTILE + k: v for k, v in programs.values().items()}
+    write(str(path), Program(functions, state), values, {HOSTILE: HOSTILE})
+    return path
+
+
+def test_hostile_names_are_escaped_everywhere(tmp_path: Path) -> None:
+    path = hostile(tmp_path / "hostile.ig")
+    np.savez(tmp_path / "data.npz", x=np.zeros((2, 5), np.float32))
+    for words in (
+        ["info", path], ["info", path, "--json"], ["dump", path], ["dump", path, "--format", "dot"],
+        ["dump", path, "--format", "svg"], ["dump", path, "--format", "json"],
+        ["bench", path, "--seconds", "0.01"], ["run", path, "--function", "none"],
+        ["run", path, "--function", HOSTILE + "forward"],
+        ["train", path, "--data", tmp_path / "data.npz", "--out", tmp_path / "o.ig"],
+    ):  # fmt: skip
+        done = here(*words)
+        shown = done.out + done.err
+        bad = {c for c in shown if unicodedata.category(c).startswith("C") and c != "\n"}
+        assert not bad, (words, bad)
+        shown = shown.replace("\\\\", "\\")  # DOT and JSON double the backslash
+        assert "x\\x1b" in shown or "x\\u001b" in shown, words
+
+
+def test_a_closed_pipe_is_quiet(model: Path, tmp_path: Path) -> None:
+    first = subprocess.Popen(
+        command("dump", "model.ig", "--format", "svg"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+    )  # fmt: skip
+    assert first.stdout is not None
+    assert first.stderr is not None
+    first.stdout.close()
+    assert first.stderr.read() == b""
+    assert first.wait() == 1
+    first.stderr.close()
