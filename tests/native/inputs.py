@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, np.inf, -np.inf, np.nan, 1.5, 2.5, -2.5, 3.0, -3.0, 1e5, 1e6, 1e22]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    -2.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    1.5,
+    2.5,
+    -2.5,
+    3.0,
+    -3.0,
+    1e5,
+    1e6,
+    1e22,
+]
 
 
 def floats(dtype: type, count: int, seed: int = 0) -> np.ndarray:
@@ -14,8 +34,18 @@ def floats(dtype: type, count: int, seed: int = 0) -> np.ndarray:
     words = rng.integers(0, 2**info.bits, count // 2, dtype=f"u{info.bits // 8}").view(dtype)
     near = rng.uniform(-4, 4, count // 4).astype(dtype)
     wide = (rng.uniform(-1, 1, count // 4) * 10.0 ** rng.uniform(-8, 4, count // 4)).astype(dtype)
-    ends = [info.max, -info.max, info.tiny, -info.tiny, info.smallest_subnormal, -info.smallest_subnormal, info.eps]
-    edges = np.array([*SPECIAL, *ends, 2.0**23, 2.0**24, 2.0**31, -(2.0**31), 2.0**32, 2.0**52, 2.0**63], dtype)
+    ends = [
+        info.max,
+        -info.max,
+        info.tiny,
+        -info.tiny,
+        info.smallest_subnormal,
+        -info.smallest_subnormal,
+        info.eps,
+    ]
+    edges = np.array(
+        [*SPECIAL, *ends, 2.0**23, 2.0**24, 2.0**31, -(2.0**31), 2.0**32, 2.0**52, 2.0**63], dtype
+    )
     return np.concatenate([edges, words, near, wide])
 
 
@@ -23,9 +53,13 @@ def integers(dtype: type, count: int, seed: int = 0) -> np.ndarray:
     """Ends of the range, small values and uniform bit patterns."""
     rng = np.random.default_rng(seed)
     info = np.iinfo(dtype)
-    edges = np.array([info.min, info.min + 1, info.max, info.max - 1, 0, 1, 2, 3, 31, 32, 63, 64], dtype)
+    edges = np.array(
+        [info.min, info.min + 1, info.max, info.max - 1, 0, 1, 2, 3, 31, 32, 63, 64], dtype
+    )
     small = rng.integers(-70 if info.min else 0, 70, count // 2).astype(dtype)
-    return np.concatenate([edges, small, rng.integers(info.min, info.max, count // 2, dtype=dtype, endpoint=True)])
+    return np.concatenate(
+        [edges, small, rng.integers(info.min, info.max, count // 2, dtype=dtype, endpoint=True)]
+    )
 
 
 def operands(types: tuple[str, ...], count: int) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -37,14 +38,20 @@ def functions() -> list[Function]:
     """Every elementwise function of the prelude."""
     found: list[Function] = []
     for t in FLOATS:
-        unary = ELEMENTARY + "neg abs sqrt rsqrt recip floor ceil trunc round sign exp_flushed".split()
+        unary = (
+            ELEMENTARY + "neg abs sqrt rsqrt recip floor ceil trunc round sign exp_flushed".split()
+        )
         found += [(f"{name}_{t}", (t,), t) for name in unary]
-        binary = "add sub mul div minimum maximum copysign pow atan2 truncmod floormod floordiv truncdiv"
+        binary = (
+            "add sub mul div minimum maximum copysign pow atan2 truncmod floormod floordiv truncdiv"
+        )
         found += [(f"{name}_{t}", (t, t), t) for name in binary.split()]
         found += [(f"{name}_{t}", (t, t, t), t) for name in ("fma", "fnma")]
     for t in INTEGERS:
         found += [(f"{name}_{t}", (t,), t) for name in ("neg", "abs", "sign", "not")]
-        binary = "add sub mul floordiv floormod truncdiv truncmod minimum maximum and or xor shl shr"
+        binary = (
+            "add sub mul floordiv floormod truncdiv truncmod minimum maximum and or xor shl shr"
+        )
         found += [(f"{name}_{t}", (t, t), t) for name in binary.split()]
     found.append(("mulhi_u32", ("u32", "u32"), "u32"))
     for t in COMPUTE:
@@ -75,10 +82,12 @@ def driver(function: Function, length: int) -> str:
 
 
 @functools.cache
-def compile_c(text: str, flags: tuple[str, ...] = (), compiler: tuple[str, ...] = ("gcc",)) -> ctypes.CDLL:
+def compile_c(
+    text: str, flags: tuple[str, ...] = (), compiler: tuple[str, ...] = ("gcc",)
+) -> ctypes.CDLL:
     """The shared library of `text`, which may include the prelude."""
-    folder = Path(tempfile.gettempdir()) / "intaglio-native-tests"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.gettempdir()) / f"intaglio-native-tests-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     sources = "".join(p.read_text() for p in sorted(PRELUDE.glob("*.h")))
     key = hashlib.sha256("\0".join([text, sources, *flags, *compiler]).encode()).hexdigest()[:24]
     library = folder / f"{key}.so"
@@ -86,7 +95,18 @@ def compile_c(text: str, flags: tuple[str, ...] = (), compiler: tuple[str, ...] 
         source = folder / f"{key}.c"
         source.write_text(text)
         made = folder / f"{key}.{id(text)}.tmp"
-        command = [*compiler, *FLAGS, *flags, "-I", str(PRELUDE), "-shared", "-fPIC", str(source), "-o", str(made)]
+        command = [
+            *compiler,
+            *FLAGS,
+            *flags,
+            "-I",
+            str(PRELUDE),
+            "-shared",
+            "-fPIC",
+            str(source),
+            "-o",
+            str(made),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         made.rename(library)
@@ -96,8 +116,13 @@ def compile_c(text: str, flags: tuple[str, ...] = (), compiler: tuple[str, ...] 
 class Build:
     """The prelude's functions under one set of flags, applied to arrays."""
 
-    def __init__(self, *flags: str, lengths: Sequence[int] = (64, 32, 1), only: Sequence[Function] | None = None,
-                 compiler: tuple[str, ...] = ("gcc",)):
+    def __init__(
+        self,
+        *flags: str,
+        lengths: Sequence[int] = (64, 32, 1),
+        only: Sequence[Function] | None = None,
+        compiler: tuple[str, ...] = ("gcc",),
+    ):
         self.functions = {f[0]: f for f in (functions() if only is None else only)}
         text = '#include "ig_prelude.h"\n'
         text += "".join(driver(f, n) for f in self.functions.values() for n in lengths)

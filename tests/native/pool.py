@@ -36,7 +36,15 @@ def folder() -> Path:
 def library() -> ctypes.CDLL:
     """The pool."""
     made = folder() / "pool.so"
-    command = [*COMMON, "-fPIC", "-shared", "-fvisibility=hidden", str(NATIVE / "ig_pool.c"), "-o", str(made)]
+    command = [
+        *COMMON,
+        "-fPIC",
+        "-shared",
+        "-fvisibility=hidden",
+        str(NATIVE / "ig_pool.c"),
+        "-o",
+        str(made),
+    ]
     subprocess.run(command, check=True)
     found = ctypes.CDLL(str(made))
     found.ig_ctx_bytes.restype = ctypes.c_int64
@@ -50,7 +58,9 @@ def library() -> ctypes.CDLL:
 def driver() -> ctypes.CDLL:
     """The functions of pool_driver.c."""
     made = folder() / "driver.so"
-    subprocess.run([*COMMON, "-fPIC", "-shared", str(HERE / "pool_driver.c"), "-o", str(made)], check=True)
+    subprocess.run(
+        [*COMMON, "-fPIC", "-shared", str(HERE / "pool_driver.c"), "-o", str(made)], check=True
+    )
     return ctypes.CDLL(str(made))
 
 
@@ -72,7 +82,9 @@ class Context:
             ctypes.addressof(self.stop),
         )
 
-    def call(self, name: str, buffers: tuple[np.ndarray, ...] = (), dims: tuple[int, ...] = ()) -> int:
+    def call(
+        self, name: str, buffers: tuple[np.ndarray, ...] = (), dims: tuple[int, ...] = ()
+    ) -> int:
         """Call a function of the driver."""
         pointers = (ctypes.c_void_p * (len(buffers) + 1))(*[b.ctypes.data for b in buffers])
         sizes = (ctypes.c_int64 * (len(dims) + 1))(*dims)
@@ -82,8 +94,16 @@ class Context:
 class Chain:
     """The driver's chain of steps, and what it must give."""
 
-    def __init__(self, n: int = 1000, chunk: int = 10, steps: int = 6, *, nap_us: int = 0, fail_at: int = -1,
-                 stop_at: int = -1):
+    def __init__(
+        self,
+        n: int = 1000,
+        chunk: int = 10,
+        steps: int = 6,
+        *,
+        nap_us: int = 0,
+        fail_at: int = -1,
+        stop_at: int = -1,
+    ):
         self.dims = (n, chunk, steps, nap_us, fail_at, stop_at)
         self.x = np.arange(n, dtype=np.int64)
         self.y = np.arange(n, dtype=np.int64)[::-1].copy()

@@ -153,7 +153,10 @@ def test_the_process_ends_with_workers_alive() -> None:
         "chain = pool.Chain(); assert chain.run(4)[0] == 0; chain.check(); print('ran')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", text, str(Path(__file__).parent)], timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", text, str(Path(__file__).parent)],
+        timeout=60,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
 
@@ -175,7 +178,11 @@ def test_versions_and_threads() -> None:
 def test_the_thread_sanitizer_finds_no_race() -> None:
     made = pool.folder() / "stress"
     command = [*pool.COMMON, "-g", "-fsanitize=thread", "-DSTRESS", str(pool.NATIVE / "ig_pool.c")]
-    built = subprocess.run([*command, str(pool.HERE / "pool_driver.c"), "-o", str(made)], capture_output=True, text=True)
+    built = subprocess.run(
+        [*command, str(pool.HERE / "pool_driver.c"), "-o", str(made)],
+        capture_output=True,
+        text=True,
+    )
     if built.returncode:
         pytest.skip(f"no thread sanitizer here: {built.stderr[-200:]}")
     done = subprocess.run([str(made)], capture_output=True, text=True, timeout=120)

@@ -53,13 +53,18 @@ IG_DERIVED_MOD(f32, float, truncmod)
 IG_DERIVED_MOD(f64, double, truncmod)
 IG_DERIVED_MOD(f32, float, floormod)
 IG_DERIVED_MOD(f64, double, floormod)
-/* floor of the exact quotient, as NumPy and torch define it: (a - floormod(a, b)) / b, rounded to the nearest integer. */
+/* floor of the exact quotient, as NumPy and torch define it: (a - truncmod(a, b)) / b, one less where the remainder and
+   the divisor differ in sign, rounded to the nearest integer. */
 #define IG_DERIVED_FLOORDIV(T) \
   IG_INLINE IGN(T) IGN(floordiv_##T)(IGN(T) a, IGN(T) b) { \
-    IGN(T) q = IGN(div_##T)(IGN(sub_##T)(a, IGN(floormod_##T)(a, b)), b), f = IGN(floor_##T)(q); \
-    f = IGN(sel_##T)(IGN(mask_lt_##T)(IGN(splat_##T)((ig1_##T)0.5), IGN(sub_##T)(q, f)), IGN(add_##T)(f, IGN(splat_##T)(1)), f); \
-    f = IGN(sel_##T)(IGN(mask_eq_##T)(q, IGN(splat_##T)(0)), IGN(copysign_##T)(IGN(splat_##T)(0), IGN(div_##T)(a, b)), f); \
-    return IGN(sel_##T)(IGN(mask_eq_##T)(b, IGN(splat_##T)(0)), IGN(div_##T)(a, b), f); }
+    IGN(T) one = IGN(splat_##T)(1), none = IGN(splat_##T)(0), m = IGN(truncmod_##T)(a, b), q, f; \
+    IGN(T) sides = IGN(mul_##T)(IGN(sign_##T)(m), IGN(sign_##T)(b)); \
+    q = IGN(div_##T)(IGN(sub_##T)(a, m), b); \
+    q = IGN(sel_##T)(IGN(mask_lt_##T)(sides, none), IGN(sub_##T)(q, one), q); \
+    f = IGN(floor_##T)(q); \
+    f = IGN(sel_##T)(IGN(mask_lt_##T)(IGN(splat_##T)((ig1_##T)0.5), IGN(sub_##T)(q, f)), IGN(add_##T)(f, one), f); \
+    f = IGN(sel_##T)(IGN(mask_eq_##T)(q, none), IGN(copysign_##T)(none, IGN(div_##T)(a, b)), f); \
+    return IGN(sel_##T)(IGN(mask_eq_##T)(b, none), IGN(div_##T)(a, b), f); }
 IG_DERIVED_FLOORDIV(f32)
 IG_DERIVED_FLOORDIV(f64)
 
