@@ -115,7 +115,7 @@ class GraphReader:
         if rule is None:
             rule = self._rules[key] = self._rule(op, inputs, set, where)
         if rule.results != found:
-            told = ", ".join(str(self._tables.types[n]) for n in found)
+            told = ", ".join(str(self._tables.type(n, "result_types")) for n in found)
             raise FormatError(f"{op.name}: has results ({told}) where its op says ({rule.text})")
         for relation in rule.needs:
             if relation not in stated:

@@ -11,11 +11,11 @@ FIELDS: Final = 1 << 20
 """Encoded fields of a message, nested ones included; a packed list is one."""
 MESSAGES: Final = 1 << 18
 """Encoded submessages: the parser takes about 110 bytes for each, however empty."""
-PACKED_BYTES: Final = 16 << 20
+PACKED_BYTES: Final = 8 << 20
 TEXT_BYTES: Final = 1 << 16
 METADATA_TEXT_BYTES: Final = 1 << 20
 
-NODES: Final = 1 << 20
+NODES: Final = 1 << 19
 """Nodes of all functions, blocks counted as often as they are used."""
 OPERANDS: Final = 1 << 12
 """Operands, and results, of one node."""

@@ -1,0 +1,75 @@
+"""Damaged files are refused, or are what they were: never another answer, never another error."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from intaglio.compiler.errors import FormatError
+from intaglio.runtime.file import LoadedFile, read, write
+from tests.runtime.file import samples
+from tests.runtime.file.forge import peak_bytes
+from tests.runtime.file.mutations import bytes_changed, program_changed
+
+BYTES = 500
+STRUCTURE = 300
+
+
+@pytest.fixture(scope="module", params=samples.ALL)
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    program = samples.ALL[request.param]()
+    path = tmp_path_factory.mktemp("file") / "a.ig"
+    write(path, program, samples.filled(program), {"a": 1})
+    return path.read_bytes()
+
+
+def tried(path: Path, data: bytes) -> LoadedFile | None:
+    """What the loader makes of `data`; None when it refuses. Anything else that it raises is a
+    failure of the test."""
+    path.write_bytes(data)
+    start = time.perf_counter()
+    try:
+        found = read(path)
+    except FormatError as error:
+        assert "a.ig" in str(error)
+        found = None
+    assert time.perf_counter() - start < 5
+    return found
+
+
+def check_bytes(data: bytes, folder: Path, count: int, seed: int = 0) -> None:
+    dice, before = random.Random(seed), peak_bytes()
+    for _ in range(count):
+        changed = bytes_changed(data, dice)
+        assert tried(folder / "a.ig", changed) is None or changed == data
+    assert peak_bytes() - before < 64e6
+
+
+def check_structure(data: bytes, folder: Path, count: int, seed: int = 0) -> int:
+    """A change of the program that passes every check is a program: it is written as it was
+    read."""
+    dice, passed = random.Random(seed), 0
+    for _ in range(count):
+        changed = program_changed(data, dice)
+        loaded = tried(folder / "a.ig", changed)
+        if loaded is not None:
+            passed += 1
+            write(folder / "b.ig", loaded.program, loaded.values, loaded.metadata)
+            assert (folder / "b.ig").read_bytes() == changed
+    return passed
+
+
+def test_changed_bytes(file: bytes, tmp_path: Path) -> None:
+    check_bytes(file, tmp_path, BYTES)
+
+
+def test_every_bit_of_the_header(file: bytes, tmp_path: Path) -> None:
+    for at in range(192):
+        made = bytearray(file)
+        made[at] ^= 1 << at % 8
+        assert tried(tmp_path / "a.ig", bytes(made)) is None
+
+
+def test_changed_programs(file: bytes, tmp_path: Path) -> None:
+    assert check_structure(file, tmp_path, STRUCTURE) < STRUCTURE / 2
