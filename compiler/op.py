@@ -74,6 +74,8 @@ class Op:
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
     checks: ClassVar[bool] = False
+    keeps_order: ClassVar[bool] = False
+    """Whether the result has the operand's elements in the same row-major order."""
     exact: ClassVar[str] = ""
     """The kinds of dtypes (`f` float, `i`, `u` integers, `b` bool) for which `reference` has the
     defined bits: these may be folded."""

@@ -1,8 +1,8 @@
-"""Programs and graphs as text, one node a line; `parse_graph` reads it back."""
+"""Programs and graphs as text, one node a line; `parse.parse_graph` reads a graph back."""
 
 from __future__ import annotations
 
-from intaglio.compiler.dims import Dim, symbols
+from intaglio.compiler.dims import UNBOUNDED, Dim, Symbol, symbols
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.ir import Attribute, Function, Graph, Literal, Program, Value
 from intaglio.compiler.where import describe
@@ -46,10 +46,18 @@ def print_attribute(value: Attribute, indent: str = "") -> str:
 
 
 def print_graph(graph: Graph, indent: str = "") -> str:
-    """The graph as text: inputs with types, a node a line with its place in the source, outputs."""
+    """The graph as text: inputs with types, a node a line with its place in the source, outputs.
+
+    Symbols with other bounds than 1 and up are declared at its head."""
     names = name_values(graph)
     head = ", ".join(f"{names[v]}: {v.type}" for v in graph.inputs)
     lines = [f"({head}) {{"]
+    if not indent:
+        lines += [
+            f"  size {s.name} from {s.low} to {s.high}"
+            for s in graph_symbols(graph).values()
+            if (s.low, s.high) != (1, UNBOUNDED)
+        ]
     for c in graph.constraints:
         lines.append(f"{indent}  require {c}")
     for node in graph.nodes:
@@ -60,6 +68,15 @@ def print_graph(graph: Graph, indent: str = "") -> str:
         lines.append(f"{indent}  {made} = {node.op}({', '.join(words)}){place}")
     lines.append(f"{indent}  return {', '.join(names[v] for v in graph.outputs)}")
     return "\n".join([*lines, indent + "}"])
+
+
+def graph_symbols(graph: Graph) -> dict[str, Symbol]:
+    """The symbols that occur in a graph's types and constraints, by name."""
+    values = (*graph.inputs, *(v for node in graph.nodes for v in node.outputs))
+    sizes = [size for value in values for size in value.type.shape]
+    for constraint in graph.constraints:
+        sizes += [constraint.left, constraint.right]
+    return symbols(*sizes)
 
 
 def print_function(function: Function) -> str:

@@ -99,7 +99,7 @@ def size_of(position: Position) -> Size:
 class Reshape(Movement):
     """The same elements in row-major order in another shape: `reshape(x; shape=(n, 4))`."""
 
-    name = "reshape"
+    name, keeps_order = "reshape", True
     samples = (
         Sample("f64[3,4]", shape=(2, 6)),
         Sample("f32[2,3,5]", shape=(30,)),

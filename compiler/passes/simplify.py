@@ -13,7 +13,7 @@ from intaglio.compiler.passes.dce import dce
 
 
 def simplify(graph: Graph) -> Graph:
-    """The graph with simpler nodes, inside blocks too, and without those that are no longer needed."""
+    """The graph with simpler nodes, inside blocks too, and without those no longer needed."""
     b = Rewriter(graph)
     here: dict[Value, Value] = {v: v for v in graph.inputs}
     for node in graph.nodes:
