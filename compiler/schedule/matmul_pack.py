@@ -1,8 +1,9 @@
-"""Packing the second operand of a matrix product: the columns of a group brought together, k by k, padded with zeros.
+"""Packing B of a matrix product: the columns of a group brought together, k by k.
 
-A group of columns (256 bytes of them) becomes panels as wide as the machine's tiles, each k x width and contiguous. Rows of B
-that lie contiguously are copied; columns that lie contiguously (the transposed weights of a linear layer) are
-turned in squares of 16-byte vectors, 64 steps of k at a time so that the panel's lines are filled while in cache.
+A group of columns (256 bytes of them) becomes panels as wide as the machine's tiles, each k x width
+and contiguous, padded with zeros. Rows of B that lie contiguously are copied. Columns that lie
+contiguously (the transposed weights of a linear layer) are turned: 16 bytes from each of as many
+columns as a vector has lanes, 64 steps of k at a time so that the panel's lines fill up in cache.
 """
 
 from __future__ import annotations
@@ -10,92 +11,149 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intaglio.compiler.dtypes import DType
-from intaglio.compiler.schedule.matmul_tile import C_TYPES
+from intaglio.compiler.schedule.matmul_tile import C_TYPES, strides
+from intaglio.compiler.schedule.template import Product
+
+STEPS = 64
+"""Steps of k turned together: so many of a panel's lines stay in the first-level cache."""
 
 
-def pack_text(name: str, dtype: DType, row: str, column: str) -> str:
-    """C text of `<name>_pack(b, k, width, out)`; `row` and `column` are C texts of B's strides, literals or
-    else parameters `br`, `bc` that follow."""
-    t = C_TYPES[dtype.name]
-    extra = "".join(
-        f", int64_t {parameter}"
-        for parameter, s in (("br", row), ("bc", column))
-        if not s.isdigit()
-    )
-    r, c = row if row.isdigit() else "br", column if column.isdigit() else "bc"
-    return "\n".join((
+def pack_text(product: Product) -> str:
+    """C text of `<name>_pack(b, k, width, out)`; strides of B that are no literals are parameters
+    `br`, `bc` that follow."""
+    t, name = C_TYPES[product.dtype.name], product.name
+    row, column = strides(product, product.b)
+    pairs = (("br", row), ("bc", column))
+    extra = "".join(f", int64_t {parameter}" for parameter, s in pairs if not s.isdigit())
+    r, c = (s if s.isdigit() else parameter for parameter, s in pairs)
+    body = _rows if column == "1" else _columns if row == "1" else _any
+    lines = (
         f"static void {name}_pack(const {t} *b, int64_t k, int64_t width, {t} *out{extra}) {{",
-        f"  for (int64_t s = 0; s < width; s += {name}_panel, out += k * {name}_panel) {{",
+        f"  enum {{ lanes = {name}_lanes, panel = {name}_panel }};",
+        "  for (int64_t s = 0; s < width; s += panel, out += k * panel) {",
         f"    const {t} *const x = b + s * {c};",
-        f"    const int64_t w = width - s < {name}_panel ? width - s : {name}_panel;",
-        *(_rows if column == "1" else _columns if row == "1" else _any)(name, dtype, r, c),
-        f"    for (int64_t i = 0; w < {name}_panel && i < k; i++)",
-        f"      for (int64_t j = w; j < {name}_panel; j++) out[i * {name}_panel + j] = 0;",
+        "    const int64_t w = width - s < panel ? width - s : panel;",
+        *body(product.dtype, r, c),
+        "    for (int64_t i = 0; w < panel && i < k; i++)",
+        "      for (int64_t j = w; j < panel; j++) out[i * panel + j] = 0;",
         "  }",
         "}",
-    ))  # fmt: skip
+    )
+    return "\n".join(lines)
 
 
-def _rows(name: str, dtype: DType, row: str, column: str) -> Iterator[str]:
+def pack_call(product: Product, source: str, k: str, out: str) -> str:
+    """C text of a call of that function."""
+    extra = "".join(f", {s}" for s in strides(product, product.b) if not s.isdigit())
+    return f"{product.name}_pack({source}, {k}, width, {out}{extra});"
+
+
+def _rows(dtype: DType, row: str, column: str) -> Iterator[str]:
     """Copies rows that lie contiguously."""
     d = dtype.name
-    yield f"    if (w == {name}_panel)"
+    yield "    if (w == panel)"
     yield "      for (int64_t i = 0; i < k; i++)"
-    yield f"        for (int64_t j = 0; j < {name}_panel; j += {name}_lanes)"
-    yield f"          igv_keep_{d}(out + i * {name}_panel + j, igv_fetch_{d}(x + i * {row} + j));"
+    yield "        for (int64_t j = 0; j < panel; j += lanes)"
+    yield f"          igv_keep_{d}(out + i * panel + j, igv_fetch_{d}(x + i * {row} + j));"
     yield "    else"
     yield "      for (int64_t i = 0; i < k; i++)"
-    yield f"        for (int64_t j = 0; j < w; j++) out[i * {name}_panel + j] = x[i * {row} + j];"
+    yield f"        for (int64_t j = 0; j < w; j++) out[i * panel + j] = x[i * {row} + j];"
 
 
-def _any(name: str, dtype: DType, row: str, column: str) -> Iterator[str]:
+def _any(dtype: DType, row: str, column: str) -> Iterator[str]:
     """Copies element by element."""
     yield "    for (int64_t i = 0; i < k; i++)"
-    yield f"      for (int64_t j = 0; j < w; j++) out[i * {name}_panel + j] = x[i * {row} + j * {column}];"
+    yield "      for (int64_t j = 0; j < w; j++)"
+    yield f"        out[i * panel + j] = x[i * {row} + j * {column}];"
 
 
-def _columns(name: str, dtype: DType, row: str, column: str) -> Iterator[str]:
-    """Turns columns that lie contiguously, in squares."""
+def _columns(dtype: DType, row: str, column: str) -> Iterator[str]:
+    """Turns columns that lie contiguously.
+
+    Pieces of the columns are first copied together where the last vector of columns is incomplete
+    (zeros stand for the missing ones) and where columns lie so that they would evict each other
+    from the first-level cache.
+    """
     t, side = C_TYPES[dtype.name], 16 // dtype.size
-    word = "int32_t" if dtype.size == 4 else "int64_t"
-    yield f"    typedef {t} quad __attribute__((vector_size(16)));"
-    yield f"    typedef {t} quad_at __attribute__((vector_size(16), aligned(sizeof({t})), may_alias));"
-    yield f"    typedef {word} pick __attribute__((vector_size(16), unused));"
-    yield "    for (int64_t i0 = 0; i0 < k; i0 += 64) {"
-    yield "      const int64_t i1 = k - i0 < 64 ? k : i0 + 64;"
-    yield "      int64_t j = 0;"
-    yield f"      for (; j + {side} <= w; j += {side}) {{"
-    yield f"        const {t} *const y = x + j * {column};"
-    yield "        int64_t i = i0;"
-    yield f"        for (; i + {side} <= i1; i += {side}) {{"
-    for r in range(side):
-        yield f"          const quad r{r} = *(const quad_at *)(y + {r} * {column} + i);"
-    yield from _turn(side)
-    for r in range(side):
-        yield f"          *(quad_at *)(out + (i + {r}) * {name}_panel + j) = o{r};"
+    yield "#if defined(__clang__) || __GNUC__ >= 12"
+    at = f"vector_size(16), aligned(sizeof({t})), may_alias"
+    yield f"    typedef {t} quad __attribute__(({at}));"
+    yield f"    typedef igv_i{8 * dtype.size} pick __attribute__((unused));"
+    yield f"    for (int64_t first = 0; first < k; first += {STEPS}) {{"
+    yield f"      const int n = k - first < {STEPS} ? (int)(k - first) : {STEPS};"
+    yield "      for (int64_t j = 0; j < w; j += lanes) {"
+    yield f"        {t} last[lanes * {STEPS}], *o = out + first * panel + j;"
+    yield f"        const {t} *y = x + j * {column} + first;"
+    yield f"        int64_t step = {column};"
+    yield f"        if (j + lanes > w || step % {2048 // dtype.size} == 0) {{"
+    yield "          for (int64_t r = 0; r < lanes; r++)"
+    size = f"n * sizeof({t})"
+    yield "            if (j + r < w)"
+    yield f"              __builtin_memcpy(last + r * {STEPS}, y + r * step, {size});"
+    yield f"            else __builtin_memset(last + r * {STEPS}, 0, {size});"
+    yield f"          y = last, step = {STEPS};"
     yield "        }"
-    yield "        for (; i < i1; i++)"
-    yield f"          for (int64_t r = 0; r < {side}; r++) out[i * {name}_panel + j + r] = y[r * {column} + i];"
+    yield "        int i = 0;"
+    yield f"        for (; i + {side} <= n; i += {side}, o += {side} * panel) {{"
+    for bits, widest in ((64, "#if IG_W == 16"), (32, "#elif IG_W == 8"), (16, "#else")):
+        yield widest
+        yield from _turn(dtype, bits // dtype.size)
+    yield "#endif"
+    for r in range(side):
+        yield f"          igv_keep_{dtype.name}(o + {r} * panel, o{r});"
+    yield "        }"
+    yield "        for (; i < n; i++, o += panel)"
+    yield "          for (int64_t r = 0; r < lanes; r++) o[r] = y[r * step + i];"
     yield "      }"
-    yield "      for (; j < w; j++)"
-    yield f"        for (int64_t i = i0; i < i1; i++) out[i * {name}_panel + j] = x[j * {column} + i];"
     yield "    }"
+    yield "#else"
+    yield from _any(dtype, row, column)
+    yield "#endif"
 
 
-def _turn(side: int) -> Iterator[str]:
-    """The transpose o of a square r, in registers."""
-    pad = " " * 10
+def _turn(dtype: DType, lanes: int) -> Iterator[str]:
+    """Vectors o: the steps i, i + 1, .. of `lanes` columns, from 16 bytes of each column.
+
+    A vector r is first filled with the pieces of the columns r, r + side, r + 2 side, ..; turning
+    the squares of side x side that lie in its 16-byte parts then gives the columns in order.
+    """
+    side, pad = 16 // dtype.size, " " * 10
+    for r in range(side):
+        columns = range(r, lanes, side)
+        pieces = [f"*(const quad *)(y + {c} * step + i)" for c in columns]
+        yield f"{pad}const igv_{dtype.name} r{r} = {_joined(pieces, side)};"
     if side == 2:
-        yield f"{pad}const quad o0 = IG_SHUFFLE(pick, r0, r1, 0, 2), o1 = IG_SHUFFLE(pick, r0, r1, 1, 3);"
+        yield _shuffle(dtype, lanes, "o0", ("r0", "r1"), (0, 2))
+        yield _shuffle(dtype, lanes, "o1", ("r0", "r1"), (1, 3))
         return
-    low, high = "0, 4, 1, 5", "2, 6, 3, 7"
-    for a, b, i in ((0, 1, 0), (2, 3, 2)):
-        yield (
-            f"{pad}const quad u{i} = IG_SHUFFLE(pick, r{a}, r{b}, {low}), "
-            f"u{i + 1} = IG_SHUFFLE(pick, r{a}, r{b}, {high});"
-        )
-    for a, i in ((0, 0), (1, 2)):
-        yield (
-            f"{pad}const quad o{i} = IG_SHUFFLE(pick, u{a}, u{a + 2}, 0, 1, 4, 5), "
-            f"o{i + 1} = IG_SHUFFLE(pick, u{a}, u{a + 2}, 2, 3, 6, 7);"
-        )
+    for first, pair in ((0, ("r0", "r1")), (2, ("r2", "r3"))):
+        yield _shuffle(dtype, lanes, f"u{first}", pair, (0, 4, 1, 5))
+        yield _shuffle(dtype, lanes, f"u{first + 1}", pair, (2, 6, 3, 7))
+    for first, pair in ((0, ("u0", "u2")), (2, ("u1", "u3"))):
+        yield _shuffle(dtype, lanes, f"o{first}", pair, (0, 1, 4, 5))
+        yield _shuffle(dtype, lanes, f"o{first + 1}", pair, (2, 3, 6, 7))
+
+
+def _joined(pieces: list[str], lanes: int) -> str:
+    """One vector of pieces of `lanes` each."""
+    if len(pieces) == 1:
+        return pieces[0]
+    half = len(pieces) // 2
+    order = ", ".join(str(i) for i in range(lanes * len(pieces)))
+    low, high = _joined(pieces[:half], lanes), _joined(pieces[half:], lanes)
+    return f"__builtin_shufflevector({low}, {high}, {order})"
+
+
+def _shuffle(
+    dtype: DType, lanes: int, name: str, pair: tuple[str, str], pattern: tuple[int, ...]
+) -> str:
+    """A vector whose every 16-byte part picks from the same parts of two vectors by a pattern."""
+    side = len(pattern)
+    picked = [
+        part + i if i < side else lanes + part + i - side
+        for part in range(0, lanes, side)
+        for i in pattern
+    ]
+    order = ", ".join(str(i) for i in picked)
+    shuffle = f"IG_SHUFFLE(pick, {pair[0]}, {pair[1]}, {order})"
+    return f"          const igv_{dtype.name} {name} = {shuffle};"
