@@ -1,13 +1,14 @@
 """The loop IR: what a kernel does, as loops over typed scalar expressions. C and CUDA are printed
 from it.
 
-    Kernel  = buffers, body                       body is a tuple of statements
-    Stmt    = Let(local, expr)                    a value, evaluated once
-| Store(buffer, index, expr)          one element (or one block of lanes, inside a vector loop)
+    Kernel  = buffers, body                 body is a tuple of statements
+    Stmt    = Let(local, expr)              a value, evaluated once
+            | Bind(variable, size)          an index variable that another index determines
+            | Store(buffer, index, expr)    one element (in a vector loop one block of lanes)
             | Loop(variable, extent, kind, body, folds)
-            | If(condition, body)                 condition: a bool expression without lanes
-Fold    = (local, kind, expr)                 joins expr over all iterations of its loop; local is
-bound after it
+            | Check(expr, bound)            record an error unless 0 <= expr < bound
+    Fold    = (local, kind, expr)           joins expr over all iterations of its loop; local is
+                                            bound after it
     Expr    = Const | Local | Index | Load | Call
 
 Names exist only for the printer: variables are compared by identity. Sizes and index arithmetic are
@@ -21,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Union
 
-from intaglio.compiler.dims import Dim, Shape, Size
+from intaglio.compiler.dims import Dim, Shape, Size, Symbol
 from intaglio.compiler.dtypes import DType, boolean, int64
 from intaglio.compiler.errors import Error
 from intaglio.compiler.types import TensorType
@@ -178,7 +179,14 @@ class Store:
     buffer: Buffer
     index: tuple[Position, ...]
     value: Expr
-    guard: Expr | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Bind:
+    """Give an index variable its value, made of variables that are bound already."""
+
+    variable: Dim
+    value: Size
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -186,46 +194,55 @@ class Fold:
     """Join `value` over all iterations of the loop it stands in; `local` holds the result after the
     loop.
 
-    `kind` is `sum`, `prod`, `max`, `min`, `any`, `all`, `argmax` or `argmin` (the last two give an
-    i64 position). In a vector loop floats are joined in the fixed order of architecture §6: chunks
-    of 4096, 64 (f64: 32) partials, halving tree, pairwise tree over chunks. In a serial loop:
-    chunks of 64 in order, pairwise tree over chunks."""
+    `kind` is `sum`, `prod`, `max`, `min`, `any` or `all`. The order is fixed (architecture §6). In
+    a vector loop: chunks of 4096, in each 64 partials (32 in f64) that start at the identity,
+    joined by halves. In a serial loop: chunks of 64 in sequence, the first element being the start;
+    or, with `tree`, every element a chunk of its own. Chunk results are joined pairwise, by a
+    binary carry."""
 
     local: Local
     kind: str
     value: Expr
+    tree: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Loop:
     """`variable` runs from 0 to `extent`. `parallel` iterations are independent and split over
-    threads; `vector` ones are printed in blocks of lanes; `serial` ones run in order. `folds` are
-    joined over the iterations."""
+    threads, `grain` of them at a time; `vector` ones are printed in blocks of lanes; `serial` ones
+    run in order. `folds` are joined over the iterations."""
 
     variable: Dim
     extent: Size
     kind: str
     body: tuple[Stmt, ...]
     folds: tuple[Fold, ...] = ()
+    grain: Size = 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class If:
-    """Run the body where a condition (same for all lanes) holds."""
+class Check:
+    """Record an error of the kernel's node unless 0 <= `value` < `bound`."""
 
-    condition: Expr
-    body: tuple[Stmt, ...]
+    value: Expr
+    bound: Size
 
 
-Stmt = Let | Store | Loop | If
+Stmt = Union[Let, Bind, Store, Loop, Check]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Kernel:
-    """One kernel: its memory in the order of its parameters, and what it does. `name` is made,
-    never taken from a user."""
+    """One kernel: its memory in the order of its parameters, and one parallel loop. The kernel has
+    no name: the printer makes one."""
 
-    name: str
     buffers: tuple[Buffer, ...]
-    body: tuple[Stmt, ...]
+    body: Loop
     scratch: tuple[Buffer, ...] = field(default=())
+
+
+def symbol_of(variable: Dim) -> Symbol:
+    """The symbol that a loop variable consists of."""
+    (((atom,), _),) = variable.terms
+    assert isinstance(atom, Symbol)
+    return atom

@@ -7,6 +7,7 @@ from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so regist
     convert,
     create,
     elementwise,
+    fused,
     index,
     matmul,
     movement,

@@ -1,0 +1,41 @@
+"""What stands at the top of every generated translation unit, the same for all programs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+C_HEAD: Final = """\
+#include "ig_prelude.h"
+#include "ig_abi.h"
+typedef struct { void *const *p; const int64_t *dims; int32_t node; } ig_args;
+#define IG_HEAD void *const *const p = ((const ig_args *)args)->p; \\
+  const int64_t *const dims = ((const ig_args *)args)->dims; (void)p; (void)dims; (void)w;
+#define IG_REPORT_INDEX(value, bound) \\
+  w->ctx->report(w, IG_INDEX, ((const ig_args *)args)->node, (value), (bound))
+IG_INLINE int64_t ig_minimum_of(int64_t a, int64_t b) { return a < b ? a : b; }
+IG_INLINE int64_t ig_maximum_of(int64_t a, int64_t b) { return a > b ? a : b; }
+"""
+"""Pointers and sizes of one step, how a kernel gets at them, and index helpers."""
+
+PARTS: Final = """\
+typedef struct { ig_kernel kernel; ig_args args; int64_t first; } ig_part;
+typedef struct { const ig_part *parts; int64_t count; } ig_parts;
+static void ig_run_parts(const ig_worker *w, const void *args, int64_t lo, int64_t hi) {
+  const ig_parts *const all = (const ig_parts *)args;
+  for (int64_t k = 0; k < all->count; k++) {
+    const ig_part *const part = all->parts + k;
+    const int64_t from = ig_maximum_of(lo, part->first);
+    const int64_t to = ig_minimum_of(hi, part[1].first);
+    if (from < to) part->kernel(w, &part->args, from - part->first, to - part->first);
+  }
+}
+"""
+"""A step of several independent kernels: part k owns the chunks from its `first` to the next
+one's."""
+
+CUDA_HEAD: Final = """\
+#include "ig_prelude.h"
+IG_INLINE int64_t ig_minimum_of(int64_t a, int64_t b) { return a < b ? a : b; }
+IG_INLINE int64_t ig_maximum_of(int64_t a, int64_t b) { return a > b ? a : b; }
+"""
+"""The same for CUDA, where a kernel gets its pointers and sizes as parameters."""

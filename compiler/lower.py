@@ -1,0 +1,106 @@
+"""Lowers a whole function to C: kernels, the order they run in, and the memory they need.
+
+`lower` walks a fused graph. A node that is only another look at its operand becomes a view and
+costs nothing; every other node becomes one or a few kernels, each a *step* of the function.
+Neighbouring steps that do not depend on each other run as one. The text of the function calls the
+steps through the context that it is given (see `ig_abi.h`), so that it links to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from intaglio.compiler.codegen.function import function_sources
+from intaglio.compiler.dims import Size, symbols
+from intaglio.compiler.dtypes import DType
+from intaglio.compiler.ir import Graph
+from intaglio.compiler.lowering import Lowering
+from intaglio.compiler.passes.specialise import specialise
+from intaglio.compiler.steps import Memory, StepInfo, in_place_inputs
+from intaglio.compiler.where import Places
+
+
+@dataclass(frozen=True, slots=True)
+class BufferSpec:
+    """One entry of the array of pointers that the function takes.
+
+    `kind`: `input` (of the graph, by `index`), `output`, `temp` (placed in the arena), `constant`
+    (by `index` in `Lowered.constants`). `first` and `last` are the steps that touch it. An output
+    may lie in the memory of the input `may_alias`: no step reads that input afterwards."""
+
+    kind: str
+    index: int
+    bytes: Size
+    dtype: DType
+    shape: tuple[Size, ...]
+    first: int
+    last: int
+    may_alias: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A function as text: the translation units, the entry point's name, what `dims[]` and
+    `buffers[]` hold in order, bytes of scratch per thread, and what is known of the steps.
+
+    `nodes` gives, for the number in an error record, the op and the places of the node."""
+
+    sources: tuple[str, ...]
+    entry: str
+    size_names: tuple[str, ...]
+    buffers: tuple[BufferSpec, ...]
+    constants: tuple[np.ndarray, ...]  # type: ignore[type-arg]  # of any dtype
+    scratch_bytes: Size
+    steps: tuple[StepInfo, ...]
+    nodes: tuple[tuple[str, Places], ...]
+    nanoseconds: Size
+
+
+def lower(
+    graph: Graph,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    target: str = "c",
+    in_place: Mapping[int, int] | None = None,
+    lanes: int | None = None,
+) -> Lowered:
+    """The function that computes `graph`, a graph that the passes have been over.
+
+    With `sizes` the text is specialised to them; without, it takes them from `dims[]`, with equal
+    bits. `target` is `c` or `cuda`. `in_place` names, by output number, the input whose memory the
+    output would like to take; `BufferSpec.may_alias` says whether it may. `lanes` forces the block
+    size (for tests)."""
+    if sizes is not None:
+        graph = specialise(graph, sizes)
+    names = tuple(symbols(*(s for v in graph.inputs for s in v.type.shape)))
+    lowering = Lowering(graph, names, target, lanes)
+    lowering.run()
+    memory = lowering.memory
+    aliases = in_place_inputs(lowering.timeline, memory, in_place or {}, lowering.inputs)
+    sources = function_sources(lowering, target)
+    return Lowered(
+        sources=sources,
+        entry="ig_f0",
+        size_names=names,
+        buffers=tuple(_spec(k, lowering, memory, aliases) for k in range(len(memory.kinds))),
+        constants=tuple(memory.constants),
+        scratch_bytes=lowering.scratch,
+        steps=lowering.timeline.infos(),
+        nodes=tuple(lowering.nodes),
+        nanoseconds=lowering.timeline.nanoseconds,
+    )
+
+
+def _spec(
+    number: int, lowering: Lowering, memory: Memory, aliases: Mapping[int, int]
+) -> BufferSpec:
+    kind, index = memory.kinds[number]
+    type = memory.types[number]
+    first, last = lowering.timeline.lifetime(number)
+    alias = aliases.get(index) if kind == "output" else None
+    return BufferSpec(kind, index, type.bytes, type.dtype, type.shape, first, last, alias)
+
+
+__all__: Sequence[str] = ("BufferSpec", "Lowered", "StepInfo", "lower")

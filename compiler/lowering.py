@@ -1,0 +1,484 @@
+"""From the nodes of a fused graph to the steps of a function: the rule for each kind of node.
+
+In this order: a node that only looks at its operand in another way becomes a view; one that keeps
+the order of elements that are not dense is copied first; a group built around a kernel template
+goes to the template; a group with reductions and an elementwise group go to their schedules. A
+group that its schedule can't express is lowered node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from intaglio.compiler.codegen.c import CPrinter, kernel_text, scratch_bytes
+from intaglio.compiler.codegen.cuda import cuda_kernel_text
+from intaglio.compiler.dims import Dim, Size, loop_variable, maximum
+from intaglio.compiler.dtypes import dtype_of, uint8
+from intaglio.compiler.errors import CompileError
+from intaglio.compiler.ir import Graph, Literal, Node, Value
+from intaglio.compiler.loop import Buffer, Kernel, Load, Loop, Unfusable
+from intaglio.compiler.op import Op, op_named
+from intaglio.compiler.schedule.checks import check_kernel
+from intaglio.compiler.schedule.cost import kernel_nanoseconds
+from intaglio.compiler.schedule.domain import address_of
+from intaglio.compiler.schedule.maps import map_kernel
+from intaglio.compiler.schedule.nest import walk
+from intaglio.compiler.schedule.products import product_of_group
+from intaglio.compiler.schedule.reductions import reduction_kernels, reduction_of
+from intaglio.compiler.schedule.scatter import index_add_kernel, scatter_add_kernel
+from intaglio.compiler.schedule.storage import View, dense, view_of
+from intaglio.compiler.steps import Call, Memory, Timeline
+from intaglio.compiler.types import TensorType
+from intaglio.compiler.where import Places, describe, join
+
+NAME = "IG_NAME"
+"""Stands for a kernel's name until equal texts have been found."""
+
+
+def kernel_of(op: Op) -> str | None:
+    """The name of the schedule template of an op that is neither elementwise nor a reduction."""
+    found: str | None = getattr(op, "kernel", None)
+    return found
+
+
+class Lowering:
+    """One function being lowered."""
+
+    def __init__(
+        self, graph: Graph, size_names: Sequence[str], target: str, lanes: int | None
+    ) -> None:
+        self.graph, self.target, self._lanes = graph, target, lanes
+        self.dims = {name: k for k, name in enumerate(size_names)}
+        self.memory = Memory()
+        self.timeline = Timeline()
+        self.texts: dict[str, str] = {}
+        self.nodes: list[tuple[str, Places]] = []
+        self.scratch: Size = 0
+        self.views: dict[Value, View] = {}
+        self.inputs: list[int] = []
+        self._assigned: dict[Value, View] = {}
+        self._outputs: list[View] = []
+        self._checked: set[tuple[Value, Size]] = set()
+        self._seen: set[Graph] = set()
+
+    def run(self) -> None:
+        """Lower the whole graph."""
+        for k, value in enumerate(self.graph.inputs):
+            self.inputs.append(self.memory.add("input", k, value.type))
+            self.views[value] = View(self.inputs[-1], 0, dense(value.type.shape))
+        for k, value in enumerate(self.graph.outputs):
+            number = self.memory.add("output", k, value.type)
+            self._outputs.append(View(number, 0, dense(value.type.shape)))
+        for value, view in zip(self.graph.outputs, self._outputs, strict=True):
+            self._assign(self.graph, value, view)
+        self._nodes(self.graph)
+        for value, view in zip(self.graph.outputs, self._outputs, strict=True):
+            self._deliver(value, view)
+
+    def _assign(self, graph: Graph, value: Value, view: View) -> None:
+        """Let the node that makes a value, or what it is a reshape of, write to this place."""
+        node = graph.producers.get(value)
+        while node is not None and op_named(node.op).keeps_order:
+            value = node.inputs[0]
+            node = graph.producers.get(value)
+        if node is not None and value not in self._assigned:
+            shape = value.type.shape
+            self._assigned[value] = View(
+                view.buffer, view.offset, dense(shape), view.other, view.round
+            )
+
+    def _deliver(self, value: Value, view: View) -> None:
+        """Copy a value to where it is wanted, unless it is there."""
+        if self.views[value] != view:
+            self._copy(value, self.views[value], view)
+
+    def _nodes(self, graph: Graph) -> None:
+        for node in graph.nodes:
+            try:
+                self._node(node)
+            except Unfusable as error:
+                place = f" ({describe(node.where)})" if node.where else ""
+                raise CompileError(f"{node.op}: no kernel can be made: {error}{place}") from error
+
+    # ------------------------------------------------------------------------------------- memory
+
+    def _place(self, value: Value) -> View:
+        """Where a value that is about to be computed goes."""
+        view = self._assigned.get(value)
+        if view is None:
+            number = self.memory.temporary(value.type)
+            self.timeline.born(number)
+            view = View(number, 0, dense(value.type.shape))
+        self.views[value] = view
+        return view
+
+    def _buffer(self, type: TensorType, view: View, role: str) -> Buffer:
+        return Buffer(type.dtype, type.shape, view.strides, role)
+
+    def _literal(self, node: Node) -> bool:
+        """Whether a node is an array of the program; its memory is made."""
+        literal = node.attributes.get("value")
+        if not isinstance(literal, Literal) or literal.array.size == 1:
+            return False
+        type = TensorType(dtype_of(literal.array.dtype), literal.array.shape)
+        number = self.memory.constant(literal.array, type)
+        self.views[node.output] = View(number, 0, dense(type.shape))
+        return True
+
+    # -------------------------------------------------------------------------------------- nodes
+
+    def _node(self, node: Node) -> None:
+        body = node.attributes.get("body")
+        op = op_named(node.op)
+        if kernel_of(op) == "scan":
+            self._scan(node)
+            return
+        if isinstance(body, Graph):
+            body = body if body not in self._seen else _fresh(body)
+            self._seen.add(body)
+            for inner, outer in zip(body.inputs, node.inputs, strict=True):
+                self.views[inner] = self.views[outer]
+            for inner, outer in zip(body.outputs, node.outputs, strict=True):
+                if outer in self._assigned:
+                    self._assigned[inner] = self._assigned[outer]
+            self._group(body, join(node.where, *(n.where for n in body.nodes)))
+            for inner, outer in zip(body.outputs, node.outputs, strict=True):
+                self.views[outer] = self.views[inner]
+            return
+        self._single(node)
+
+    def _single(self, node: Node) -> None:
+        if self._literal(node) or self._look(node):
+            return
+        inputs = tuple(dict.fromkeys(node.inputs))
+        self._group(Graph(inputs, (node,), node.outputs), node.where)
+
+    def _look(self, node: Node) -> bool:
+        """Make the result a view of its operand, if it can be one."""
+        if len(node.inputs) != 1:
+            return False
+        (source,) = node.inputs
+        view = view_of(node, self.views[source])
+        if view is None and op_named(node.op).keeps_order:
+            number = self.memory.temporary(source.type)
+            self.timeline.born(number)
+            copied = View(number, 0, dense(source.type.shape))
+            wanted = self._assigned.get(node.output)
+            if wanted is not None:
+                copied = View(
+                    wanted.buffer, wanted.offset, copied.strides, wanted.other, wanted.round
+                )
+            self._copy(source, self.views[source], copied)
+            view = view_of(node, copied)
+        if view is None:
+            return False
+        self.views[node.output] = view
+        return True
+
+    def _group(self, graph: Graph, where: Places) -> None:
+        """A group of nodes as one kernel, or as few as its schedule needs."""
+        for node in graph.nodes:
+            self._literal(node)
+        try:
+            self._checks(graph)
+            self._kernels(graph, where)
+        except Unfusable:
+            if len(graph.nodes) == 1:
+                raise
+            for node in graph.nodes:
+                self._node(node)
+
+    def _kernels(self, graph: Graph, where: Places) -> None:
+        ops = tuple(n.op for n in graph.nodes)
+        templates = [n for n in graph.nodes if kernel_of(op_named(n.op))]
+        if templates:
+            self._template(graph, templates, where)
+            return
+        memory = self._memory(graph)
+        results = self._results(graph)
+        pairs = [(v, b) for v, b, _ in results]
+        places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
+        if any(reduction_of(n) for n in graph.nodes):
+            made = reduction_kernels(graph, memory, pairs)
+            for buffer in made.temporaries:
+                number = self.memory.temporary(TensorType(buffer.dtype, buffer.shape))
+                self.timeline.born(number)
+                places[buffer] = View(number, 0, buffer.strides)
+            kernels = made.kernels
+        else:
+            kernels = [map_kernel(graph, memory, pairs)]
+        for value, _, view in results:
+            self.views[value] = view
+        for kernel in kernels:
+            self._kernel(kernel, places, ops, where)
+
+    def _memory(self, graph: Graph) -> dict[Value, Buffer]:
+        """The values of a group that lie in memory already."""
+        known = [*graph.inputs, *(n.output for n in graph.nodes if len(n.outputs) == 1)]
+        own = {v for n in graph.nodes for v in n.outputs if not self._is_constant(n)}
+        return {
+            v: self._buffer(v.type, self.views[v], "input")
+            for v in known
+            if v in self.views and v not in own
+        }
+
+    def _is_constant(self, node: Node) -> bool:
+        literal = node.attributes.get("value")
+        return isinstance(literal, Literal) and literal.array.size != 1
+
+    def _results(self, graph: Graph) -> list[tuple[Value, Buffer, View]]:
+        """Where a group's outputs go. A view is committed once the kernels have been made."""
+        found = []
+        for value in dict.fromkeys(graph.outputs):
+            before = self.views.get(value)
+            view = self._place(value)
+            if before is None:
+                del self.views[value]
+            found.append((value, self._buffer(value.type, view, "output"), view))
+        return found
+
+    # ------------------------------------------------------------------------------------ kernels
+
+    def _kernel(
+        self,
+        kernel: Kernel,
+        places: Mapping[Buffer, View],
+        ops: tuple[str, ...],
+        where: Places,
+        node: int = 0,
+        check: bool = False,
+    ) -> None:
+        """Print a kernel and append its step."""
+        used = _used_buffers(kernel)
+        kernel = Kernel(tuple(b for b in kernel.buffers if b in used), kernel.body, kernel.scratch)
+        text = self._print(kernel)
+        function = self.texts.setdefault(text, f"k{len(self.texts)}")
+        loop = kernel.body
+        chunks = (loop.extent + loop.grain - 1) // loop.grain if loop.grain != 1 else loop.extent
+        scratch: Size = 0
+        for buffer in kernel.scratch:
+            scratch = scratch + scratch_bytes(buffer.shape, buffer.dtype)
+        self.scratch = maximum(self.scratch, scratch)
+        views = tuple(places[b] for b in kernel.buffers)
+        reads = [places[b] for b in kernel.buffers if b.role == "input" or b in used and used[b]]
+        writes = [places[b] for b in kernel.buffers if b.role == "output"]
+        same = {places[b].buffer for b in _same_place(kernel)}
+        self.timeline.add(
+            Call(
+                function,
+                views,
+                _numbers(reads),
+                _numbers(writes),
+                chunks,
+                kernel_nanoseconds(kernel),
+                ops,
+                where,
+                node,
+                tuple(sorted(same)),
+                check,
+            )  # fmt: skip
+        )
+
+    def _print(self, kernel: Kernel) -> str:
+        if self.target == "cuda":
+            return cuda_kernel_text(kernel, NAME, self.dims)
+        return kernel_text(kernel, NAME, self.dims, self._lanes)
+
+    def _copy(self, value: Value, source: View, target: View) -> None:
+        """A kernel that copies a value from one place to another."""
+        if source == target:
+            return
+        reads = self._buffer(value.type, source, "input")
+        writes = self._buffer(value.type, target, "output")
+        graph = Graph((value,), (), (value,))
+        kernel = map_kernel(graph, {value: reads}, [(value, writes)])
+        self._kernel(kernel, {reads: source, writes: target}, ("copy",), ())
+
+    def _checks(self, graph: Graph) -> None:
+        """Kernels that check what the group uses as indices."""
+        for node in graph.nodes:
+            op = op_named(node.op)
+            if not op.checks:
+                continue
+            types = [v.type for v in node.inputs]
+            for operand, bound in op.bounds_checks(*types, **node.attributes):  # type: ignore[attr-defined]
+                index = node.inputs[operand]
+                if (index, bound) in self._checked:
+                    continue
+                self._checked.add((index, bound))
+                memory = self._memory(graph)
+                kernel = check_kernel(graph, memory, index, bound)
+                self.nodes.append((node.op, node.where))
+                places = {b: self.views[v] for v, b in memory.items()}
+                number = len(self.nodes) - 1
+                self._kernel(kernel, places, (node.op,), node.where, number, check=True)
+
+    # ---------------------------------------------------------------------------------- templates
+
+    def _template(self, graph: Graph, templates: Sequence[Node], where: Places) -> None:
+        (node, *more) = templates
+        if more:
+            raise Unfusable("two kernel templates in one group")
+        kind = kernel_of(op_named(node.op))
+        if kind == "matmul":
+            self._product(graph, node, where)
+            return
+        if kind not in ("index_add", "scatter_add") or len(graph.nodes) > 1:
+            raise Unfusable(f"no schedule for {node.op}")
+        make = index_add_kernel if kind == "index_add" else scatter_add_kernel
+        memory = self._memory(graph)
+        ((value, buffer, view),) = self._results(graph)
+        self.views[value] = view
+        self._copy(node.inputs[0], self.views[node.inputs[0]], view)
+        places = {b: self.views[v] for v, b in memory.items()} | {buffer: view}
+        self._kernel(make(node, memory, buffer), places, (node.op,), where)
+
+    def _product(self, graph: Graph, node: Node, where: Places) -> None:
+        if self.target == "cuda":
+            raise Unfusable("matrix products have no CUDA schedule yet")
+        memory = self._memory(graph)
+        results = self._results(graph)
+        places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
+        made, buffers = product_of_group(
+            graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer
+        )
+        for value, _, view in results:
+            self.views[value] = view
+        views = [places[b] for b in buffers]
+        if made.workspace != 0:
+            number = self.memory.temporary(TensorType(uint8, (made.workspace,)))
+            self.timeline.born(number)
+            views.append(View(number, 0, (1,)))
+        name = self.texts.setdefault(made.text, f"k{len(self.texts)}")
+        self.scratch = maximum(self.scratch, made.scratch)
+        reads = [v for b, v in zip(buffers, views, strict=False) if b.role == "input"]
+        writes = [v for b, v in zip(buffers, views, strict=False) if b.role == "output"]
+        work = [v for v in views[len(buffers) :]]
+        ops = tuple(n.op for n in graph.nodes)
+        for step in made.steps:
+            function = step.function.replace(NAME, name)
+            self.timeline.add(
+                Call(
+                    function,
+                    tuple(views),
+                    _numbers([*reads, *work]),
+                    _numbers([*writes, *work]),
+                    step.chunks,
+                    step.nanoseconds,
+                    ops,
+                    where,
+                )  # fmt: skip
+            )
+
+    def _printer(self) -> CPrinter:
+        return CPrinter(self.dims, self._lanes)
+
+    # --------------------------------------------------------------------------------------- scan
+
+    def _scan(self, node: Node) -> None:
+        """A loop of steps. A carry has two buffers that take turns: round t reads one and writes
+        the other."""
+        body = node.attributes["body"]
+        carries, xs = node.attributes["carries"], node.attributes["xs"]
+        length = node.attributes["length"]
+        assert isinstance(body, Graph) and isinstance(carries, int) and isinstance(xs, int)
+        assert isinstance(length, int | Dim)
+        time = loop_variable("t", length)
+        at: Size = length - 1 - time if node.attributes["reverse"] else time
+        turns = [self._carry(v) for v in node.inputs[:carries]]
+        stacks = [self._place(v) for v in node.outputs[carries:]]
+        self.timeline.open_loop(time, length)
+        given = [View(a, 0, dense(v.type.shape), b, time)
+                 for (a, b), v in zip(turns, node.inputs, strict=False)]  # fmt: skip
+        given += [_slice(self.views[v], at) for v in node.inputs[carries : carries + xs]]
+        given += [self.views[v] for v in node.inputs[carries + xs :]]
+        body = _fresh(body)
+        self.views.update(zip(body.inputs, given, strict=True))
+        wanted = [View(b, 0, dense(v.type.shape), a, time)
+                  for (a, b), v in zip(turns, node.inputs, strict=False)]  # fmt: skip
+        wanted += [_slice(stack, at) for stack in stacks]
+        for value, view in zip(body.outputs, wanted, strict=True):
+            self._assign(body, value, view)
+        self._nodes(body)
+        for value, view in zip(body.outputs, wanted, strict=True):
+            self._deliver(value, view)
+        for a, b in turns:
+            self.timeline.touch_all((a, b))
+        self.timeline.close_loop()
+        for value, (a, b) in zip(node.outputs, turns, strict=False):
+            last = View(a, 0, dense(value.type.shape), b, length)
+            self._copy(value, last, self._place(value))
+
+    def _carry(self, value: Value) -> tuple[int, int]:
+        pair = (self.memory.temporary(value.type), self.memory.temporary(value.type))
+        for number in pair:
+            self.timeline.born(number)
+        self._copy(value, self.views[value], View(pair[0], 0, dense(value.type.shape)))
+        return pair
+
+
+def _slice(view: View, at: Size) -> View:
+    """The part of a stack at a position of its leading dim."""
+    offset = view.offset + at * view.strides[0]
+    return View(view.buffer, offset, view.strides[1:], view.other, view.round)
+
+
+def _fresh(body: Graph) -> Graph:
+    """The same graph with values and nodes of its own."""
+    here = {v: Value(v.type, v.hint) for v in body.inputs}
+    nodes = []
+    for node in body.nodes:
+        nodes.append(node.with_inputs([here[v] for v in node.inputs]))
+        here.update(zip(node.outputs, nodes[-1].outputs, strict=True))
+    inputs, outputs = (tuple(here[v] for v in many) for many in (body.inputs, body.outputs))
+    return Graph(inputs, tuple(nodes), outputs)
+
+
+def _numbers(views: Sequence[View]) -> tuple[int, ...]:
+    found = [v.buffer for v in views] + [v.other for v in views if v.other is not None]
+    return tuple(dict.fromkeys(found))
+
+
+def _used_buffers(kernel: Kernel) -> dict[Buffer, bool]:
+    """The buffers a kernel touches, and whether it loads from them."""
+    found: dict[Buffer, bool] = {}
+
+    def visit(loop: Loop) -> None:
+        exprs = [f.value for f in loop.folds]
+        for stmt in loop.body:
+            if isinstance(stmt, Loop):
+                visit(stmt)
+                continue
+            value = getattr(stmt, "value", None)
+            if value is not None and not isinstance(value, int | Dim):
+                exprs.append(value)
+            if hasattr(stmt, "buffer"):
+                found.setdefault(stmt.buffer, False)
+                exprs += [p for p in stmt.index if not isinstance(p, int | Dim)]
+        for expr in walk(exprs):
+            if isinstance(expr, Load):
+                found[expr.buffer] = True
+
+    visit(kernel.body)
+    return found
+
+
+def _same_place(kernel: Kernel) -> list[Buffer]:
+    """The buffers that an elementwise kernel loads only at the address where it stores."""
+    loops = [s for s in kernel.body.body if isinstance(s, Loop)]
+    if len(loops) != 1 or loops[0].folds or any(isinstance(s, Loop) for s in loops[0].body):
+        return []
+    outside = [s for s in kernel.body.body if not isinstance(s, Loop)]
+    stores = [s for s in loops[0].body if hasattr(s, "buffer")]
+    places = {address_of(s.buffer, s.index) for s in stores}
+    if len(places) != 1 or any(hasattr(s, "buffer") for s in outside):
+        return []
+    bad: set[Buffer] = set()
+    good: set[Buffer] = set()
+    for stmt in (*outside, *loops[0].body):
+        value = getattr(stmt, "value", None)
+        if not isinstance(value, Load):
+            continue
+        plain = all(isinstance(p, int | Dim) for p in value.index)
+        same = plain and address_of(value.buffer, value.index) in places and stmt not in outside
+        (good if same else bad).add(value.buffer)
+    return [b for b in good if b not in bad]

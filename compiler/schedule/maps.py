@@ -1,0 +1,93 @@
+"""Kernels of elementwise groups: every result element is an expression of loads.
+
+All results have one shape. Its dims are joined where memory allows it; the innermost becomes the
+vector loop, the rest, and tiles of a long innermost dim, the parallel loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from intaglio.compiler.dims import Size, loop_variable, product
+from intaglio.compiler.ir import Graph, Value
+from intaglio.compiler.loop import Buffer, Expr, Kernel, Loop, Position, symbol_of
+from intaglio.compiler.schedule.compose import Composer, Rewriter
+from intaglio.compiler.schedule.domain import (
+    TILE,
+    Axis,
+    address_of,
+    addresses,
+    axes_of,
+    collapse,
+    count_rows,
+    grain_for,
+    tile_extent,
+    tiles_for,
+)
+from intaglio.compiler.schedule.nest import Nest
+
+SHORT = 16
+"""An innermost dim below this is no good vector loop when there is a longer dim."""
+
+
+def map_kernel(
+    graph: Graph, memory: Mapping[Value, Buffer], results: Sequence[tuple[Value, Buffer]]
+) -> Kernel:
+    """The kernel that stores the results (of one shape, dims of 1 aside) of an elementwise graph.
+
+    `memory` holds the graph's inputs; `results` are values and where they go. Raises `Unfusable`
+    when an element rule can't be composed."""
+    composer = Composer(graph, memory)
+    axes, _ = axes_of(results[0][0].type.shape)
+    variables = [a.variable for a in axes]
+    stores: list[tuple[Buffer, tuple[Position, ...], Expr]] = []
+    for value, buffer in results:
+        left = iter(variables)
+        position = tuple(0 if s == 1 else next(left) for s in value.type.shape)
+        stores.append((buffer, position, composer.at(value, position)))
+    return stored_kernel(composer, axes, stores, list(memory.values()))
+
+
+def stored_kernel(
+    composer: Composer,
+    axes: Sequence[Axis],
+    stores: Sequence[tuple[Buffer, tuple[Position, ...], Expr]],
+    reads: Sequence[Buffer],
+) -> Kernel:
+    """The kernel that stores expressions over all positions of some axes."""
+    found = addresses(e for _, _, e in stores)
+    found += [address_of(buffer, position) for buffer, position, _ in stores]
+    axes, values = collapse(axes, found)
+    rewrite = Rewriter(composer.intern, values)
+    outer, inner = _split(axes)
+    length: Size = inner.extent if inner else 1
+    tiles = tiles_for(product(tuple(a.extent for a in outer)), length)
+    tile = Axis(loop_variable("t", tiles), tiles)
+    rows = count_rows([*outer, tile] if tiles != 1 else outer)
+    nest = Nest(rows.variable)
+    for variable, value in rows.binds:
+        nest.bind(variable, value)
+    size = tile_extent(length, tiles, tile.variable)
+    vector = loop_variable("v", size)
+    start: Size = tile.variable * TILE if tiles != 1 else 0
+    last = Rewriter(composer.intern, {symbol_of(inner.variable): start + vector} if inner else {})
+    nest.enter(vector)
+    for buffer, position, expr in stores:
+        place = [last.position(rewrite.position(p)) for p in position]
+        nest.store(buffer, place, last(rewrite(expr)))
+    nest.leave(vector, size, "vector")
+    loop = Loop(rows.variable, rows.extent, "parallel", nest.finish(), (), grain_for(size))
+    buffers = list(dict.fromkeys([*reads, *(b for b, _, _ in stores)]))
+    return Kernel(tuple(buffers), loop)
+
+
+def _split(axes: Sequence[Axis]) -> tuple[list[Axis], Axis | None]:
+    """The outer axes, and the one that lanes run along."""
+    if not axes:
+        return [], None
+    best = len(axes) - 1
+    if isinstance(axes[best].extent, int) and axes[best].extent < SHORT:  # type: ignore[operator]
+        known = [a.extent if isinstance(a.extent, int) else 1 << 40 for a in axes]
+        best = max(
+            range(len(axes)), key=lambda k: (known[k] >= 4 * known[best], k == best, known[k])
+        )
+    return [a for k, a in enumerate(axes) if k != best], axes[best]

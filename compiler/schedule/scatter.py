@@ -1,0 +1,88 @@
+"""Kernels of ops that add at positions that are data, in the order of the index.
+
+`index_add` splits the dims off the axis over threads, `scatter_add` too: every thread goes through
+the index in order and adds to its own part of the result, so that neither threads nor lanes change
+the order in which an element's terms are added. A first kernel copies the operand, unless the
+result already lies in its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intaglio.compiler.dims import Size, floordiv, loop_variable, minimum, product
+from intaglio.compiler.dtypes import int64
+from intaglio.compiler.ir import Node, Value
+from intaglio.compiler.loop import Buffer, Kernel, Load, Loop, Position, call, cast, symbol_of
+from intaglio.compiler.schedule.compose import Interner, Rewriter
+from intaglio.compiler.schedule.domain import Axis, axes_of, count_rows, grain_for
+from intaglio.compiler.schedule.nest import Nest
+
+LANES = 256
+"""Elements of the innermost dim that one thread takes at a time."""
+
+
+def index_add_kernel(node: Node, memory: Mapping[Value, Buffer], result: Buffer) -> Kernel:
+    """Adds slices of the source to a result that holds the operand already."""
+    axis = node.attributes["axis"]
+    assert isinstance(axis, int)
+    index, source = (memory[v] for v in node.inputs[1:])
+    count, place = axes_of(index.shape)
+    before, low = axes_of(result.shape[:axis])
+    after, high = axes_of(result.shape[axis + 1 :])
+    at = cast(Load(index, place), int64)
+    return _adding_kernel(
+        (*before, *after), count, (*low, at, *high), Load(source, (*low, *place, *high)),
+        result, [index, source],
+    )  # fmt: skip
+
+
+def scatter_add_kernel(node: Node, memory: Mapping[Value, Buffer], result: Buffer) -> Kernel:
+    """Adds elements of the source to a result that holds the operand already."""
+    axis = node.attributes["axis"]
+    assert isinstance(axis, int)
+    index, source = (memory[v] for v in node.inputs[1:])
+    axes, place = axes_of(index.shape)
+    rows = [a for a in axes if a.variable != place[axis]]
+    count = [a for a in axes if a.variable == place[axis]]
+    at = cast(Load(index, place), int64)
+    return _adding_kernel(
+        rows, count, (*place[:axis], at, *place[axis + 1 :]), Load(source, place),
+        result, [index, source],
+    )  # fmt: skip
+
+
+def _adding_kernel(
+    rows: tuple[Axis, ...] | list[Axis],
+    count: tuple[Axis, ...] | list[Axis],
+    target: tuple[object, ...],
+    term: Load,
+    result: Buffer,
+    reads: list[Buffer],
+) -> Kernel:
+    """result[target] += term for all of `count` in order, `rows` being independent."""
+    intern = Interner()
+    outer, inner = list(rows[:-1]), (rows[-1] if rows else None)
+    length: Size = inner.extent if inner else 1
+    tiles = floordiv(length + (LANES - 1), LANES)
+    tile = Axis(loop_variable("t", tiles), tiles)
+    counted = count_rows([*outer, tile])
+    nest = Nest(counted.variable)
+    for variable, value in counted.binds:
+        nest.bind(variable, value)
+    size = minimum(LANES, length - tile.variable * LANES)
+    lane = loop_variable("v", size)
+    start = tile.variable * LANES + lane
+    rewrite = Rewriter(intern, {symbol_of(inner.variable): start} if inner else {})
+    steps = count_rows(list(count))
+    nest.enter(steps.variable)
+    for variable, value in steps.binds:
+        nest.bind(variable, value)
+    nest.enter(lane)
+    place: list[Position] = [rewrite.position(intern.position(p)) for p in target]  # type: ignore[arg-type]
+    old = intern(Load(result, tuple(place)))
+    nest.store(result, place, intern(call("add", old, rewrite(intern(term)))))
+    nest.leave(lane, size, "vector")
+    nest.leave(steps.variable, steps.extent, "serial")
+    work = minimum(LANES, length) * product(tuple(a.extent for a in count))
+    loop = Loop(counted.variable, counted.extent, "parallel", nest.finish(), (), grain_for(work))
+    return Kernel((*reads, result), loop)

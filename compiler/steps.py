@@ -1,0 +1,219 @@
+"""What a lowered function does, step by step: kernels with their memory, loops of steps, and which
+steps run together.
+
+Steps are numbered in the order they run. Neighbours that touch no common memory except to read it
+share a number: they become one step of several parts. A loop's steps are numbered once; what lives
+outside the loop and is used in it lives as long as the whole loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from intaglio.compiler.dims import Dim, Size
+from intaglio.compiler.schedule.storage import View
+from intaglio.compiler.types import TensorType
+from intaglio.compiler.where import Places
+
+MOST_PARTS = 24
+"""Kernels that share a step at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepInfo:
+    """What `plan`, `explain` and errors need to know of a kernel in a step: its C function, the
+    step's number, the ops in it, their places, the buffers it reads and writes, and rough work."""
+
+    kernel: str
+    number: int
+    ops: tuple[str, ...]
+    where: Places
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    nanoseconds: Size
+
+
+class Memory:
+    """The buffers of a function, by number."""
+
+    def __init__(self) -> None:
+        self.kinds: list[tuple[str, int]] = []
+        self.types: list[TensorType] = []
+        self.constants: list[np.ndarray] = []  # type: ignore[type-arg]  # of any dtype
+        self._temporaries = 0
+
+    def add(self, kind: str, index: int, type: TensorType) -> int:
+        """A new buffer's number."""
+        self.kinds.append((kind, index))
+        self.types.append(type)
+        return len(self.kinds) - 1
+
+    def temporary(self, type: TensorType) -> int:
+        """A new temporary's number."""
+        self._temporaries += 1
+        return self.add("temp", self._temporaries - 1, type)
+
+    def constant(self, array: np.ndarray, type: TensorType) -> int:  # type: ignore[type-arg]
+        """A new constant's number."""
+        self.constants.append(array)
+        return self.add("constant", len(self.constants) - 1, type)
+
+
+@dataclass
+class Call:
+    """One kernel applied to memory: views of buffers in the order of its parameters (workspaces
+    among them), how many chunks it has, and the number for its errors."""
+
+    function: str
+    views: tuple[View, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    chunks: Size
+    nanoseconds: Size
+    ops: tuple[str, ...] = ()
+    where: Places = ()
+    node: int = 0
+    same_place: tuple[int, ...] = ()
+    check: bool = False
+    number: int = -1
+
+
+@dataclass
+class Batch:
+    """Calls that run as one step."""
+
+    calls: list[Call]
+
+
+@dataclass
+class LoopStep:
+    """Steps repeated `length` times; `round` counts from 0."""
+
+    round: Dim
+    length: Size
+    items: list[Batch | LoopStep] = field(default_factory=list)
+    first: int = 0
+    last: int = 0
+
+
+class Timeline:
+    """The steps of a function in the order they run."""
+
+    def __init__(self) -> None:
+        self.items: list[Batch | LoopStep] = []
+        self._open: list[LoopStep] = []
+        self._next = 0
+        self._spans: dict[int, tuple[int, int]] = {}
+        self._born: dict[int, int] = {}
+        self._outer: dict[int, set[int]] = {}
+        self.nanoseconds: Size = 0
+        self.last_check = -1
+
+    def add(self, call: Call) -> None:
+        """Append a kernel: to the last step when it may run beside it, else as a new step."""
+        if call.chunks == 0:
+            return
+        here = self._open[-1].items if self._open else self.items
+        last = here[-1] if here else None
+        if isinstance(last, Batch) and _independent(last, call) and not call.check:
+            call.number = last.calls[0].number
+            last.calls.append(call)
+        else:
+            call.number = self._next
+            self._next += 1
+            here.append(Batch([call]))
+        if call.check:
+            self.last_check = call.number
+        work = call.nanoseconds
+        for loop in self._open:
+            work = work * loop.length
+        self.nanoseconds = self.nanoseconds + work
+        for view in (*call.reads, *call.writes):
+            self._touch(view, call.number)
+
+    def _touch(self, number: int, at: int) -> None:
+        depth = self._born.setdefault(number, len(self._open))
+        first, last = self._spans.get(number, (at, at))
+        self._spans[number] = (min(first, at), max(last, at))
+        for loop in self._open[depth:]:
+            self._outer.setdefault(id(loop), set()).add(number)
+
+    def touch_all(self, numbers: Sequence[int]) -> None:
+        """Let buffers live at the step before the next one."""
+        for number in numbers:
+            self._touch(number, max(self._next - 1, 0))
+
+    def born(self, number: int) -> None:
+        """Say that a buffer belongs to the loop that is open now."""
+        self._born[number] = len(self._open)
+
+    def open_loop(self, round: Dim, length: Size) -> None:
+        """Begin a loop of steps."""
+        self._open.append(LoopStep(round, length, [], self._next))
+
+    def close_loop(self) -> None:
+        """End it."""
+        loop = self._open.pop()
+        loop.last = max(self._next - 1, loop.first)
+        (self._open[-1].items if self._open else self.items).append(loop)
+        for number in self._outer.pop(id(loop), set()):
+            first, last = self._spans[number]
+            self._spans[number] = (min(first, loop.first), max(last, loop.last))
+
+    def lifetime(self, number: int) -> tuple[int, int]:
+        """The first and last step that touch a buffer; (0, -1) when none does."""
+        return self._spans.get(number, (0, -1))
+
+    def calls(self) -> list[Call]:
+        """Every call, in order."""
+        return _calls(self.items)
+
+    def infos(self) -> tuple[StepInfo, ...]:
+        """What is known of every call."""
+        return tuple(
+            StepInfo(c.function, c.number, c.ops, c.where, c.reads, c.writes, c.nanoseconds)
+            for c in self.calls()
+        )
+
+
+def _calls(items: Sequence[Batch | LoopStep]) -> list[Call]:
+    found: list[Call] = []
+    for item in items:
+        found += item.calls if isinstance(item, Batch) else _calls(item.items)
+    return found
+
+
+def _independent(batch: Batch, call: Call) -> bool:
+    if len(batch.calls) >= MOST_PARTS or any(c.check for c in batch.calls):
+        return False
+    written = {n for c in batch.calls for n in c.writes}
+    read = {n for c in batch.calls for n in c.reads}
+    mine = set(call.writes)
+    return not (written & (mine | set(call.reads)) or mine & read)
+
+
+def in_place_inputs(
+    timeline: Timeline, memory: Memory, wanted: Mapping[int, int], inputs: Sequence[int]
+) -> dict[int, int]:
+    """Which outputs may take the memory of the input they ask for: the input is read by no other
+    part of the step that writes the output, and by none after it; the writing kernel reads it only
+    where it writes; and no check comes later."""
+    granted: dict[int, int] = {}
+    calls = timeline.calls()
+    if any(isinstance(item, LoopStep) for item in timeline.items):
+        return granted
+    for output, source in wanted.items():
+        number = inputs[source]
+        target = next(k for k, kind in enumerate(memory.kinds) if kind == ("output", output))
+        writers = [c for c in calls if target in c.writes]
+        if len(writers) != 1 or source in granted.values() or target in writers[0].reads:
+            continue
+        (writer,) = writers
+        if number in writer.reads and number not in writer.same_place:
+            continue
+        others = [c for c in calls if c is not writer and number in c.reads]
+        if all(c.number < writer.number for c in others) and timeline.last_check < writer.number:
+            granted[output] = source
+    return granted
