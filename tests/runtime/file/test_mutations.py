@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from intaglio.compiler.errors import FormatError
+from intaglio.compiler.errors import Error, FormatError
+from intaglio.compiler.ir import Program
+from intaglio.compiler.passes import PIPELINE
+from intaglio.compiler.verify import verify
 from intaglio.runtime.file import LoadedFile, read, write
 from tests.runtime.file import samples
 from tests.runtime.file.forge import peak_bytes
@@ -47,8 +50,8 @@ def check_bytes(data: bytes, folder: Path, count: int, seed: int = 0) -> None:
 
 
 def check_structure(data: bytes, folder: Path, count: int, seed: int = 0) -> int:
-    """A change of the program that passes every check is a program: it is written as it was
-    read."""
+    """A change of the program that passes every check is a program: it is written as it was read,
+    and the passes make a graph of it that verifies, or say what is wrong."""
     dice, passed = random.Random(seed), 0
     for _ in range(count):
         changed = program_changed(data, dice)
@@ -57,7 +60,21 @@ def check_structure(data: bytes, folder: Path, count: int, seed: int = 0) -> int
             passed += 1
             write(folder / "b.ig", loaded.program, loaded.values, loaded.metadata)
             assert (folder / "b.ig").read_bytes() == changed
+            through_passes(loaded.program)
     return passed
+
+
+def through_passes(program: Program) -> None:
+    start = time.perf_counter()
+    for function in program.functions.values():
+        graph = function.graph
+        try:
+            for rewrite in PIPELINE:
+                graph = rewrite(graph)
+        except Error:
+            continue
+        verify(graph)
+    assert time.perf_counter() - start < 5
 
 
 def test_changed_bytes(file: bytes, tmp_path: Path) -> None:
