@@ -11,10 +11,309 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
     # pytest tests/project/test_root.py --update-golden
 
     from intaglio import (
+        autograd as autograd,
         data as data,
+        func as func,
         nn as nn,
         optim as optim,
     )
+    from intaglio._core import (
+        Parameter as Parameter,
+        is_tensor as is_tensor,
+    )
+    from intaglio._custom import custom_vjp as custom_vjp
+    from intaglio._dtype_names import (
+        bool as bool,
+        double as double,
+        dtype as dtype,
+        finfo as finfo,
+        float as float,
+        half as half,
+        iinfo as iinfo,
+        int as int,
+        long as long,
+        short as short,
+    )
+    from intaglio._functions_compare import (
+        allclose as allclose,
+        bitwise_and as bitwise_and,
+        bitwise_left_shift as bitwise_left_shift,
+        bitwise_not as bitwise_not,
+        bitwise_or as bitwise_or,
+        bitwise_right_shift as bitwise_right_shift,
+        bitwise_xor as bitwise_xor,
+        eq as eq,
+        equal as equal,
+        ge as ge,
+        greater as greater,
+        greater_equal as greater_equal,
+        gt as gt,
+        isclose as isclose,
+        le as le,
+        less as less,
+        less_equal as less_equal,
+        logical_and as logical_and,
+        logical_not as logical_not,
+        logical_or as logical_or,
+        logical_xor as logical_xor,
+        lt as lt,
+        ne as ne,
+        not_equal as not_equal,
+    )
+    from intaglio._functions_create import (
+        arange as arange,
+        as_tensor as as_tensor,
+        asarray as asarray,
+        empty as empty,
+        empty_like as empty_like,
+        eye as eye,
+        from_dlpack as from_dlpack,
+        from_numpy as from_numpy,
+        full as full,
+        full_like as full_like,
+        linspace as linspace,
+        logspace as logspace,
+        ones as ones,
+        ones_like as ones_like,
+        scalar_tensor as scalar_tensor,
+        tensor as tensor,
+        tril_indices as tril_indices,
+        triu_indices as triu_indices,
+        zeros as zeros,
+        zeros_like as zeros_like,
+    )
+    from intaglio._functions_data import (
+        argwhere as argwhere,
+        bincount as bincount,
+        masked_select as masked_select,
+        nonzero as nonzero,
+        unique as unique,
+    )
+    from intaglio._functions_elementwise import (
+        abs as abs,
+        absolute as absolute,
+        acos as acos,
+        add as add,
+        addcdiv as addcdiv,
+        addcmul as addcmul,
+        arccos as arccos,
+        arcsin as arcsin,
+        arctan as arctan,
+        arctan2 as arctan2,
+        asin as asin,
+        atan as atan,
+        atan2 as atan2,
+        ceil as ceil,
+        clamp as clamp,
+        clamp_max as clamp_max,
+        clamp_min as clamp_min,
+        clip as clip,
+        copysign as copysign,
+        cos as cos,
+        cosh as cosh,
+        deg2rad as deg2rad,
+        div as div,
+        divide as divide,
+        erf as erf,
+        exp as exp,
+        exp2 as exp2,
+        expm1 as expm1,
+        fix as fix,
+        float_power as float_power,
+        floor as floor,
+        floor_divide as floor_divide,
+        fmax as fmax,
+        fmin as fmin,
+        fmod as fmod,
+        frac as frac,
+        hypot as hypot,
+        isfinite as isfinite,
+        isinf as isinf,
+        isnan as isnan,
+        lerp as lerp,
+        log as log,
+        log10 as log10,
+        log1p as log1p,
+        log2 as log2,
+        logaddexp as logaddexp,
+        logit as logit,
+        maximum as maximum,
+        minimum as minimum,
+        mul as mul,
+        multiply as multiply,
+        nan_to_num as nan_to_num,
+        neg as neg,
+        negative as negative,
+        positive as positive,
+        pow as pow,
+        rad2deg as rad2deg,
+        reciprocal as reciprocal,
+        relu as relu,
+        remainder as remainder,
+        round as round,
+        rsqrt as rsqrt,
+        rsub as rsub,
+        sgn as sgn,
+        sigmoid as sigmoid,
+        sign as sign,
+        sin as sin,
+        sinh as sinh,
+        sqrt as sqrt,
+        square as square,
+        stop_gradient as stop_gradient,
+        sub as sub,
+        subtract as subtract,
+        tan as tan,
+        tanh as tanh,
+        true_divide as true_divide,
+        trunc as trunc,
+        where as where,
+        xlogy as xlogy,
+    )
+    from intaglio._functions_index import (
+        gather as gather,
+        index_add as index_add,
+        index_copy as index_copy,
+        index_fill as index_fill,
+        index_put as index_put,
+        index_select as index_select,
+        masked_fill as masked_fill,
+        scatter as scatter,
+        scatter_add as scatter_add,
+        take as take,
+        take_along_dim as take_along_dim,
+        take_rows as take_rows,
+    )
+    from intaglio._functions_join import (
+        cat as cat,
+        chunk as chunk,
+        concat as concat,
+        concatenate as concatenate,
+        hstack as hstack,
+        meshgrid as meshgrid,
+        roll as roll,
+        row_stack as row_stack,
+        split as split,
+        stack as stack,
+        tensor_split as tensor_split,
+        vstack as vstack,
+    )
+    from intaglio._functions_matmul import (
+        addbmm as addbmm,
+        addmm as addmm,
+        addmv as addmv,
+        addr as addr,
+        baddbmm as baddbmm,
+        bmm as bmm,
+        chain_matmul as chain_matmul,
+        dot as dot,
+        einsum as einsum,
+        ger as ger,
+        inner as inner,
+        kron as kron,
+        matmul as matmul,
+        matrix_power as matrix_power,
+        mm as mm,
+        mv as mv,
+        outer as outer,
+        tensordot as tensordot,
+        vdot as vdot,
+    )
+    from intaglio._functions_movement import (
+        adjoint as adjoint,
+        atleast_1d as atleast_1d,
+        atleast_2d as atleast_2d,
+        broadcast_tensors as broadcast_tensors,
+        broadcast_to as broadcast_to,
+        clone as clone,
+        diag as diag,
+        diag_embed as diag_embed,
+        diagonal as diagonal,
+        expand_dims as expand_dims,
+        flatten as flatten,
+        flip as flip,
+        fliplr as fliplr,
+        flipud as flipud,
+        moveaxis as moveaxis,
+        movedim as movedim,
+        narrow as narrow,
+        permute as permute,
+        ravel as ravel,
+        repeat_interleave as repeat_interleave,
+        reshape as reshape,
+        rot90 as rot90,
+        select as select,
+        squeeze as squeeze,
+        swapaxes as swapaxes,
+        swapdims as swapdims,
+        t as t,
+        tile as tile,
+        transpose as transpose,
+        tril as tril,
+        triu as triu,
+        unbind as unbind,
+        unflatten as unflatten,
+        unsqueeze as unsqueeze,
+    )
+    from intaglio._functions_random import (
+        Generator as Generator,
+        bernoulli as bernoulli,
+        get_rng_state as get_rng_state,
+        initial_seed as initial_seed,
+        manual_seed as manual_seed,
+        multinomial as multinomial,
+        normal as normal,
+        rand as rand,
+        rand_like as rand_like,
+        randint as randint,
+        randint_like as randint_like,
+        randn as randn,
+        randn_like as randn_like,
+        randperm as randperm,
+        seed as seed,
+        set_rng_state as set_rng_state,
+    )
+    from intaglio._functions_reduce import (
+        all as all,
+        amax as amax,
+        amin as amin,
+        aminmax as aminmax,
+        any as any,
+        argmax as argmax,
+        argmin as argmin,
+        count_nonzero as count_nonzero,
+        dist as dist,
+        logsumexp as logsumexp,
+        max as max,
+        mean as mean,
+        min as min,
+        nanmean as nanmean,
+        nansum as nansum,
+        norm as norm,
+        prod as prod,
+        std as std,
+        std_mean as std_mean,
+        sum as sum,
+        var as var,
+        var_mean as var_mean,
+    )
+    from intaglio._kind import Size as Size
+    from intaglio._modes import (
+        enable_grad as enable_grad,
+        inference_mode as inference_mode,
+        is_grad_enabled as is_grad_enabled,
+        is_inference_mode_enabled as is_inference_mode_enabled,
+        no_grad as no_grad,
+        set_grad_enabled as set_grad_enabled,
+    )
+    from intaglio._promote import (
+        broadcast_shapes as broadcast_shapes,
+        get_default_dtype as get_default_dtype,
+        promote_types as promote_types,
+        result_type as result_type,
+        set_default_dtype as set_default_dtype,
+    )
+    from intaglio._tensor import Tensor as Tensor
     from intaglio.compiler.dims import Dim as Dim
     from intaglio.compiler.dtypes import (
         bfloat16 as bfloat16,
@@ -48,6 +347,50 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
 
 # Home module -> the public names that it gives to the root.
 _NAMES: dict[str, str] = {
+    "intaglio._core": "Parameter is_tensor",
+    "intaglio._custom": "custom_vjp",
+    "intaglio._dtype_names": "bool double dtype finfo float half iinfo int long short",
+    "intaglio._functions_compare": """
+        allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor
+        eq equal ge greater greater_equal gt isclose le less less_equal logical_and logical_not
+        logical_or logical_xor lt ne not_equal""",
+    "intaglio._functions_create": """
+        arange as_tensor asarray empty empty_like eye from_dlpack from_numpy full full_like linspace
+        logspace ones ones_like scalar_tensor tensor tril_indices triu_indices zeros zeros_like""",
+    "intaglio._functions_data": "argwhere bincount masked_select nonzero unique",
+    "intaglio._functions_elementwise": """
+        abs absolute acos add addcdiv addcmul arccos arcsin arctan arctan2 asin atan atan2 ceil clamp
+        clamp_max clamp_min clip copysign cos cosh deg2rad div divide erf exp exp2 expm1 fix
+        float_power floor floor_divide fmax fmin fmod frac hypot isfinite isinf isnan lerp log log10
+        log1p log2 logaddexp logit maximum minimum mul multiply nan_to_num neg negative positive pow
+        rad2deg reciprocal relu remainder round rsqrt rsub sgn sigmoid sign sin sinh sqrt square
+        stop_gradient sub subtract tan tanh true_divide trunc where xlogy""",
+    "intaglio._functions_index": """
+        gather index_add index_copy index_fill index_put index_select masked_fill scatter scatter_add
+        take take_along_dim take_rows""",
+    "intaglio._functions_join": """
+        cat chunk concat concatenate hstack meshgrid roll row_stack split stack tensor_split vstack""",
+    "intaglio._functions_matmul": """
+        addbmm addmm addmv addr baddbmm bmm chain_matmul dot einsum ger inner kron matmul matrix_power
+        mm mv outer tensordot vdot""",
+    "intaglio._functions_movement": """
+        adjoint atleast_1d atleast_2d broadcast_tensors broadcast_to clone diag diag_embed diagonal
+        expand_dims flatten flip fliplr flipud moveaxis movedim narrow permute ravel repeat_interleave
+        reshape rot90 select squeeze swapaxes swapdims t tile transpose tril triu unbind unflatten
+        unsqueeze""",
+    "intaglio._functions_random": """
+        Generator bernoulli get_rng_state initial_seed manual_seed multinomial normal rand rand_like
+        randint randint_like randn randn_like randperm seed set_rng_state""",
+    "intaglio._functions_reduce": """
+        all amax amin aminmax any argmax argmin count_nonzero dist logsumexp max mean min nanmean
+        nansum norm prod std std_mean sum var var_mean""",
+    "intaglio._kind": "Size",
+    "intaglio._modes": """
+        enable_grad inference_mode is_grad_enabled is_inference_mode_enabled no_grad
+        set_grad_enabled""",
+    "intaglio._promote": """
+        broadcast_shapes get_default_dtype promote_types result_type set_default_dtype""",
+    "intaglio._tensor": "Tensor",
     "intaglio.compiler.dims": "Dim",
     "intaglio.compiler.dtypes": """
         bfloat16 float16 float32 float64 int8 int16 int32 int64 uint8 uint32""",
@@ -56,7 +399,7 @@ _NAMES: dict[str, str] = {
         InterruptedError MemoryError MissingExtra ShapeError TraceError VerifyError""",
     "intaglio.runtime.version": "__version__",
 }
-_SUBMODULES = ("data", "nn", "optim")
+_SUBMODULES = ("autograd", "data", "func", "nn", "optim")
 
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}
 

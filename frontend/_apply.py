@@ -1,0 +1,266 @@
+"""Applies an op to tensors: the only place that knows whether ops run at once, are taped, or are
+recorded into a program.
+
+What is known of an op for operands of certain types (its result types, its evaluator, its
+derivatives) is looked up in one table by (op, operand kinds, attributes)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+import intaglio.compiler.ops  # noqa: F401  # fills the registry of ops
+from intaglio._core import Tensor, counter_of, wrap
+from intaglio._kind import Kind, kind_of, kind_of_type
+from intaglio._modes import modes
+from intaglio._scope import spot, where_of
+from intaglio._tape import Derivative, build_derivative, record
+from intaglio.compiler.dtypes import DType
+from intaglio.compiler.errors import Error
+from intaglio.compiler.ir import NO_ATTRIBUTES, Attributes, Literal, Value
+from intaglio.compiler.op import OpsBase, located, op_named, result_types
+from intaglio.compiler.types import TensorType
+from intaglio.runtime.eager import evaluator
+
+Run = Callable[..., Sequence[Any]]
+
+
+class Rule:
+    """What holds for one op, operand kinds and attributes; evaluator and derivatives are made when
+    first needed."""
+
+    __slots__ = ("attributes", "derivatives", "inputs", "op", "outputs", "run")
+
+    def __init__(self, op: str, inputs: tuple[Kind, ...], attributes: Attributes) -> None:
+        types = [k.type for k in inputs]
+        self.op, self.inputs, self.attributes = op, inputs, attributes
+        made = result_types(op_named(op), types, attributes)
+        self.outputs = tuple(kind_of_type(t) for t in made)
+        self.derivatives: dict[Any, Derivative] = {}
+        self.run: Run | None = None
+
+    def prepare(self) -> Run:
+        """The evaluator, made now."""
+        self.run = evaluator(self.op, tuple(k.type for k in self.inputs), self.attributes)
+        return self.run
+
+    def derivative(self, needs: tuple[bool, ...], given: tuple[bool, ...]) -> Derivative:
+        """The derivative for the operands that need one and the results that have one."""
+        found = self.derivatives.get((needs, given))
+        if found is None:
+            found = build_derivative(
+                self.op,
+                [k.type for k in self.inputs],
+                [k.type for k in self.outputs],
+                self.attributes,
+                needs,
+                given,
+            )
+            self.derivatives[needs, given] = found
+        return found
+
+
+_RULES: Final[dict[Any, Rule]] = {}
+_LIMIT: Final = 20_000
+
+
+def _key(value: Any) -> Any:
+    return ("float", value.hex()) if type(value) is float else value
+
+
+def rule_of(op: str, inputs: Sequence[Tensor], attributes: Attributes) -> Rule:
+    """The rule for these operands; raises the op's own error, with the author's line."""
+    if attributes:
+        key = (op, *[t._kind for t in inputs], *[_key(a) for a in attributes.values()])
+    else:
+        key = (op, *[t._kind for t in inputs])
+    rule = _RULES.get(key)
+    if rule is None:
+        if len(_RULES) >= _LIMIT:
+            _RULES.clear()
+        rule = _RULES[key] = Rule(op, tuple(t._kind for t in inputs), dict(attributes))
+    return rule
+
+
+def apply(
+    op: str, inputs: Sequence[Tensor], attributes: Attributes = NO_ATTRIBUTES
+) -> tuple[Tensor, ...]:
+    """Apply an op of the registry to tensors; all its results."""
+    for t in inputs:
+        if t._view is not None and t._seen != t._counter[0]:  # type: ignore[index]  # views have one
+            refresh(t)
+    if modes.trace is not None:
+        return _apply_traced(op, inputs, attributes)
+    try:
+        rule = rule_of(op, inputs, attributes)
+        run = rule.run or rule.prepare()
+        arrays = run(*[t._data for t in inputs])
+    except Error as error:
+        raise located(error, (where_of(spot()),)) from None
+    except Exception:
+        check_live(op, inputs)
+        raise
+    made = tuple([wrap(a, k) for a, k in zip(arrays, rule.outputs, strict=True)])
+    if modes.grad:
+        for t in inputs:
+            if t.requires_grad:
+                record(rule, inputs, made, spot())
+                break
+    return made
+
+
+def check_live(op: str, inputs: Sequence[Tensor]) -> None:
+    """Raise `TraceError` when an operand is a value of a trace that has ended."""
+    for t in inputs:
+        if isinstance(t._data, Value):
+            from intaglio._trace_errors import escaped
+
+            raise escaped(op, t)
+
+
+def _apply_traced(op: str, inputs: Sequence[Tensor], attributes: Attributes) -> tuple[Tensor, ...]:
+    trace = modes.trace
+    assert trace is not None
+    place = spot()
+    values = [trace.read(t) for t in inputs]
+    results = trace.apply(op, values, attributes, place)
+    made = tuple([wrap(v, kind_of_type(v.type)) for v in results])
+    if modes.grad and any([t.requires_grad for t in inputs]):
+        record(rule_of(op, inputs, attributes), inputs, made, place)
+    return made
+
+
+def one(op: str, *inputs: Tensor, **attributes: Any) -> Tensor:
+    """Apply an op that has one result."""
+    return apply(op, inputs, attributes)[0]
+
+
+# ------------------------------------------------------------------------------------------------ views
+
+
+def view(op: str, parent: Tensor, attributes: Attributes, copies: bool = False) -> Tensor:
+    """Apply a movement op whose result shares its operand's memory, and remember that it does.
+
+    With `copies`, a result that NumPy could not express without a copy is an ordinary tensor."""
+    made = apply(op, (parent,), attributes)[0]
+    data = made._data
+    if isinstance(data, np.ndarray):
+        if copies and not np.may_share_memory(data, parent._data):
+            return made
+    elif copies and not _dense(parent):
+        return made
+    return link(made, parent, op, attributes)
+
+
+def link(made: Tensor, parent: Tensor, op: str, attributes: Attributes) -> Tensor:
+    """Remember that `made` is a view of `parent`."""
+    made._view = (parent, op, attributes)
+    counter = counter_of(parent)
+    made._counter = counter
+    made._seen = counter[0]
+    return made
+
+
+def _dense(tensor: Tensor) -> bool:
+    """Whether a traced tensor's eager twin would lie densely in memory."""
+    while tensor._view is not None:
+        parent, op, _ = tensor._view
+        if op not in ("reshape", "stop_gradient"):
+            return False
+        tensor = parent
+    return True
+
+
+def refresh(tensor: Tensor) -> None:
+    """Bring a view up to date after a write to the memory that it shares: its value in a trace, and
+    its place on the tape."""
+    chain = [tensor]
+    while True:
+        up = chain[-1]._view
+        if up is None:
+            break
+        parent = up[0]
+        if parent._view is None or parent._seen == counter_of(parent)[0]:
+            break
+        chain.append(parent)
+    for stale in reversed(chain):
+        assert stale._view is not None
+        parent, op, attributes = stale._view
+        counter = counter_of(parent)
+        stale._seen = counter[0]
+        if modes.trace is not None:
+            modes.trace.note(stale)
+        if op == "stop_gradient":
+            stale._data = parent._data if modes.trace is None else modes.trace.read(parent)
+            continue
+        if modes.trace is None and not parent.requires_grad:
+            continue
+        fresh = apply(op, (parent,), attributes)[0]
+        if modes.trace is not None:
+            stale._data = fresh._data
+        if not (stale.requires_grad and stale._node is None):
+            stale._node, stale._index = fresh._node, fresh._index
+            stale.requires_grad = fresh.requires_grad
+
+
+# ---------------------------------------------------------------------------------- numbers and constants
+
+_FULL: Final[dict[Any, Tensor]] = {}
+
+
+def full(number: Any, kind: Kind) -> Tensor:
+    """A tensor of this kind with every element equal to a Python number. It takes no memory: its
+    strides are 0, so it must not be written to."""
+    dtype = kind.dtype
+    value: Any = _as_number(number, dtype)
+    if modes.trace is not None:
+        return one("full", value=value, dtype=dtype, shape=tuple(kind.shape))
+    key = (kind, _key(value))
+    found = _FULL.get(key)
+    if found is None:
+        if len(_FULL) > 2_000:
+            _FULL.clear()
+        scalar = np.array(value).astype(dtype.numpy)
+        found = _FULL[key] = wrap(np.broadcast_to(scalar, kind.shape), kind)
+    return found
+
+
+def _as_number(number: Any, dtype: DType) -> Any:
+    if dtype.kind == "f":
+        return float(number)
+    if dtype.kind == "b":
+        return bool(number)
+    return int(number)
+
+
+def constant(array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor with an array's elements; in a trace, a constant of the program."""
+    if modes.trace is not None:
+        return one("constant", value=Literal(array))
+    from intaglio._core import from_array
+
+    return from_array(array)
+
+
+class EagerOps(OpsBase[Tensor]):
+    """What derivative rules are written against, applied to tensors."""
+
+    def apply(
+        self, op: str, inputs: Sequence[Tensor], attributes: Attributes = NO_ATTRIBUTES
+    ) -> tuple[Tensor, ...]:
+        """Apply an op by name; all its results."""
+        return apply(op, inputs, attributes)
+
+    def type_of(self, value: Tensor) -> TensorType:
+        """The type of a tensor."""
+        return value._kind.type
+
+    def full(self, number: float, dtype: DType, shape: Any = ()) -> Tensor:
+        """A tensor with every element equal to `number`."""
+        return full(number, kind_of(dtype, tuple(shape)))
+
+    def constant(self, array: np.ndarray[Any, Any]) -> Tensor:
+        """A constant array."""
+        return constant(array)

@@ -1,0 +1,523 @@
+"""Reading and writing parts of tensors: `x[...]`, gather, scatter and their relatives.
+
+Integers, slices, `...` and None make views. Integer tensors become one `take`: the dimensions that
+they index are merged, and so are the indices. What overwrites (`x[i] = v`, scatter) is made of a
+table that tells for each element which source element was written last, so that repeated indices
+have one meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from intaglio._apply import apply, constant, full, one, view as apply_view
+from intaglio._core import Tensor, is_traced
+from intaglio._functions_elementwise import where
+from intaglio._functions_movement import narrow, permute, reshape
+from intaglio._functions_reduce import axis_of
+from intaglio._inplace import slice_update, write
+from intaglio._kind import kind_of
+from intaglio._modes import modes
+from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, spelled
+from intaglio.compiler.dims import Dim, maximum, minimum, product
+from intaglio.compiler.dtypes import boolean, int32, int64
+from intaglio.compiler.errors import ArgumentError, DTypeError, IndexError, ShapeError
+
+
+def _fail(x: Tensor, message: str) -> IndexError:
+    from intaglio._scope import spot, where_of
+
+    return IndexError(f"index: {x._kind}: {message} ({where_of(spot())})")
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, Tensor | np.ndarray | list) or isinstance(item, bool | np.bool_)
+
+
+def _as_index(item: Any) -> Tensor:
+    if isinstance(item, Tensor):
+        return item
+    made = constant(np.asarray(item))
+    return cast(made, int64) if made.numel() == 0 and made.dtype.kind == "f" else made
+
+
+def _spelled_out(x: Tensor, key: Any) -> list[Any]:
+    """The items of a key, one per dimension (None and bool masks aside), `...` written out."""
+    items = list(key) if isinstance(key, tuple) else [key]
+    items = [k.item() if isinstance(k, np.generic) else k for k in items]
+    items = [int(k) if _is_scalar_index(k) else k for k in items]
+    used = 0
+    for item in items:
+        if item is None or item is Ellipsis or isinstance(item, bool):
+            continue
+        mask = _is_array(item) and _as_index(item).dtype is boolean
+        used += _as_index(item).ndim if mask else 1
+    dots = [k for k, item in enumerate(items) if item is Ellipsis]
+    if len(dots) > 1:
+        raise _fail(x, "an index has only one ...")
+    missing = x.ndim - used
+    if missing < 0:
+        raise _fail(x, f"{used} indices for {x.ndim} dimensions")
+    fill = [slice(None)] * missing
+    if dots:
+        return items[: dots[0]] + fill + items[dots[0] + 1 :]
+    return items + fill
+
+
+def _is_scalar_index(item: Any) -> bool:
+    return (
+        isinstance(item, Tensor)
+        and item.ndim == 0
+        and item.dtype.kind in "iu"
+        and not is_traced(item)
+        and modes.trace is None
+    )
+
+
+def _bounds(x: Tensor, size: Any, item: slice) -> tuple[Any, Any, int]:
+    """Start, stop and step of a slice, within the size."""
+    step = 1 if item.step is None else int(item.step)
+    if step <= 0:
+        raise _fail(x, f"the step {step} is not positive; use flip")
+
+    def place(at: Any, default: Any) -> Any:
+        if at is None:
+            return default
+        at = at if isinstance(at, Dim) else int(at)
+        if isinstance(at, int) and at < 0:
+            at = at + size
+        return minimum(maximum(at, 0), size)
+
+    start, stop = place(item.start, 0), place(item.stop, size)
+    return start, maximum(start, stop), step
+
+
+def _basic(x: Tensor, items: Sequence[Any]) -> tuple[Tensor, list[Any]]:
+    """The view for integers, slices and None; array items stay, one per remaining dimension."""
+    starts, stops, steps, shape, rest = [], [], [], [], []
+    axis = 0
+    for item in items:
+        if item is None:
+            shape.append(1)
+            rest.append(slice(None))
+            continue
+        if _is_array(item):
+            index = _as_index(item)
+            count = index.ndim if index.dtype is boolean else 1
+            for size in x.shape[axis : axis + count]:
+                starts.append(0)
+                stops.append(size)
+                steps.append(1)
+                shape.append(size)
+            rest.append(index)
+            axis += count
+            continue
+        size = x.shape[axis]
+        if isinstance(item, slice):
+            start, stop, step = _bounds(x, size, item)
+            shape.append((stop - start + step - 1) // step)
+            rest.append(slice(None))
+        else:
+            start = _position(x, size, item)
+            stop, step = start + 1, 1
+        starts.append(start)
+        stops.append(stop)
+        steps.append(step)
+        axis += 1
+    made = x
+    if any(a != 0 for a in starts) or tuple(stops) != tuple(x.shape) or any(s != 1 for s in steps):
+        attributes = {"starts": tuple(starts), "stops": tuple(stops), "steps": tuple(steps)}
+        made = apply_view("slice", x, attributes)
+    if tuple(shape) != tuple(made.shape):
+        made = apply_view("reshape", made, {"shape": tuple(shape)}, copies=True)
+    elif made is x:
+        made = apply_view("reshape", x, {"shape": tuple(shape)}, copies=True)
+    return made, rest
+
+
+def _position(x: Tensor, size: Any, item: Any) -> Any:
+    if isinstance(item, Dim):
+        return item
+    if not hasattr(item, "__index__"):
+        raise _fail(
+            x, f"{type(item).__name__} is no index: use integers, slices, None, ... or tensors"
+        )
+    at = item.__index__()
+    if isinstance(size, int) and not -size <= at < size:
+        raise _fail(x, f"{at} is out of range for size {size}")
+    return at + size if at < 0 else at
+
+
+def getitem(input: Tensor, key: Any) -> Tensor:
+    """`x[key]`: a view for integers, slices, `...` and None; a copy where tensors or lists index."""
+    items = _spelled_out(input, key)
+    view, rest = _basic(input, items)
+    if all(isinstance(r, slice) for r in rest):
+        return view
+    moved, flat, front, after = _merged(view, _without_masks(view, rest))
+    made = apply("take", (moved, flat), {"axis": front})[0]
+    return made if after is None else permute(made, *after)
+
+
+def _without_masks(x: Tensor, rest: Sequence[Any]) -> list[Any]:
+    """Bool masks replaced by the positions where they are true."""
+    out: list[Any] = []
+    for item in rest:
+        if not isinstance(item, Tensor) or item.dtype is not boolean:
+            out.append(item)
+            continue
+        if modes.trace is not None:
+            from intaglio._trace_errors import data_dependent
+
+            raise data_dependent("a bool mask as index", item)
+        axis = len(out)
+        for k, size in enumerate(item.shape):
+            if isinstance(size, int) and size != x.shape[axis + k]:
+                raise _fail(x, f"the mask {item._kind} does not fit dimension {axis + k}")
+        if item.ndim == 0:
+            raise _fail(x, "a single bool is no index here; use where")
+        out += [constant(found) for found in np.nonzero(item._data)]
+    return out
+
+
+def _merged(x: Tensor, rest: Sequence[Any]) -> tuple[Tensor, Tensor, int, list[int] | None]:
+    """x with its indexed dimensions merged into one, the index into that one, where it is, and the
+    order that puts the index dimensions of the result in their place."""
+    where_ = [k for k, r in enumerate(rest) if isinstance(r, Tensor)]
+    indices = [_checked(x, rest[k]) for k in where_]
+    try:
+        shape = broadcast_shapes(*(i.shape for i in indices))
+    except ShapeError as error:
+        raise _fail(x, str(error)) from None
+    sizes = [x.shape[k] for k in where_]
+    if len(where_) == 1:
+        return x, _wrapped(indices[0], sizes[0]), where_[0], None
+    flat = _flat([expand_to(i, shape) for i in indices], sizes)
+    together = where_ == list(range(where_[0], where_[-1] + 1))
+    others = [k for k in range(x.ndim) if k not in where_]
+    front = where_[0] if together else 0
+    order = others[:front] + where_ + others[front:]
+    moved = permute(x, *order) if order != list(range(x.ndim)) else x
+    merged = (*moved.shape[:front], product(tuple(sizes)), *moved.shape[front + len(where_) :])
+    return reshape(moved, *merged), flat, front, None
+
+
+def _checked(x: Tensor, index: Tensor) -> Tensor:
+    if index.dtype.kind not in "iu":
+        raise DTypeError(f"index: {x._kind}: only integers and bools index, not {index._kind}")
+    return index if index.dtype in (int64, int32) else cast(index, int64)
+
+
+def _wrapped(index: Tensor, size: Any) -> Tensor:
+    """Negative indices counted from the end; what is out of range stays so."""
+    data = index._data
+    if isinstance(data, np.ndarray) and (data.size == 0 or data.min() >= 0):
+        return index
+    return where(index < 0, index + size, index)  # type: ignore[no-any-return]  # with all operands
+
+
+def _flat(indices: Sequence[Tensor], sizes: Sequence[Any]) -> Tensor:
+    """One index into merged dimensions; out of range as soon as one of them is."""
+    flat: Tensor | None = None
+    outside: Tensor | None = None
+    for index, size in zip(indices, sizes, strict=True):
+        index = _wrapped(index, size)
+        wrong = (index < 0) | (index >= size)
+        outside = wrong if outside is None else outside | wrong
+        flat = index if flat is None else flat * size + index
+    assert flat is not None and outside is not None
+    return where(outside, -1, flat)  # type: ignore[no-any-return]  # with all operands
+
+
+def setitem(input: Tensor, key: Any, value: Any) -> None:
+    """`x[key] = value`, in place."""
+    items = _spelled_out(input, key)
+    number = value if isinstance(value, Tensor) else as_tensor_like(value, input.dtype)
+    if len(items) == 1 and _is_array(items[0]) and _as_index(items[0]).dtype is boolean:
+        mask = _as_index(items[0])
+        if number.ndim == 0 and mask.ndim == input.ndim:
+            write(input, where(mask, cast(number, input.dtype), input), "index_put_")
+            return
+    view, rest = _basic(input, items)
+    if all(isinstance(r, slice) for r in rest):
+        number = (
+            cast(number, input.dtype)
+            if number.dtype.kind != "f" or input.dtype.kind == "f"
+            else number
+        )
+        write(view, expand_to(_trimmed(number, view), tuple(view.shape)), "index_put_")
+        return
+    write(view, _put(view, _without_masks(view, rest), cast(number, input.dtype)), "index_put_")
+
+
+def _trimmed(value: Tensor, like: Tensor) -> Tensor:
+    """Without leading dimensions of size 1 that the target does not have."""
+    extra = value.ndim - like.ndim
+    if extra > 0 and all(s == 1 for s in value.shape[:extra]):
+        return (
+            reshape(value, *value.shape[extra:]) if like.ndim else one("reshape", value, shape=())
+        )
+    return value
+
+
+def _put(x: Tensor, rest: list[Any], value: Tensor, accumulate: bool = False) -> Tensor:
+    """x with the indexed elements replaced by (or, accumulating, increased by) the value."""
+    moved, flat, front, _ = _merged(x, rest)
+    arrays = [k for k, r in enumerate(rest) if isinstance(r, Tensor)]
+    shape = (*moved.shape[:front], *flat.shape, *moved.shape[front + 1 :])
+    value = expand_to(_trimmed(value, _stub(shape, value)), shape)
+    count = product(tuple(flat.shape))
+    value = reshape(value, *moved.shape[:front], count, *moved.shape[front + 1 :])
+    flat = reshape(flat, count)
+    if accumulate:
+        made = apply("index_add", (moved, flat, value), {"axis": front})[0]
+    else:
+        last = last_writer(flat, moved.shape[front])
+        wide = (1,) * front + (moved.shape[front],) + (1,) * (moved.ndim - front - 1)
+        written = expand_to(reshape(last >= 0, *wide), tuple(moved.shape))
+        if isinstance(count, int) and count == 0:
+            return x
+        source = apply("take", (value, where(last < 0, 0, last)), {"axis": front})[0]
+        made = apply("where", (written, source, moved))[0]
+    return _unmerged(made, x, arrays)
+
+
+def _stub(shape: tuple[Any, ...], value: Tensor) -> Tensor:
+    return full(0, kind_of(value.dtype, shape))
+
+
+def _unmerged(made: Tensor, x: Tensor, arrays: list[int]) -> Tensor:
+    """Back from merged dimensions to the shape of x."""
+    if len(arrays) == 1:
+        return made
+    together = arrays == list(range(arrays[0], arrays[-1] + 1))
+    others = [k for k in range(x.ndim) if k not in arrays]
+    front = arrays[0] if together else 0
+    order = others[:front] + arrays + others[front:]
+    made = reshape(made, *(x.shape[k] for k in order))
+    return permute(made, *(order.index(k) for k in range(x.ndim)))
+
+
+def last_writer(index: Tensor, size: Any) -> Tensor:
+    """For each position below `size` the number of the last index that names it, else -1: i64."""
+    data = index._data
+    if isinstance(data, np.ndarray):
+        outside = (data < 0) | (data >= size)
+        if outside.any():
+            first = int(data[outside].ravel()[0])
+            raise IndexError(f"index: {first} is out of range for an axis of size {size}")
+        table = np.full(size, -1, np.int64)
+        table[data] = np.arange(data.size)
+        return constant(table)
+    count = index.shape[0]
+    shape = (size, count)
+    apply("take", (full(0, kind_of(boolean, (size,))), index), {"axis": 0})
+    places = one("iota", dtype=index.dtype, shape=shape, axis=0)
+    order = one("iota", dtype=int64, shape=shape, axis=1)
+    hit = apply("eq", (expand_to(index, shape), places))[0]
+    return apply("max", (where(hit, order, -1),), {"axes": (1,)})[0]
+
+
+def index_put(
+    input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """input with the elements at the indices replaced by the values, or increased by them."""
+    rest: list[Any] = _without_masks(input, [_as_index(i) for i in indices])
+    rest += [slice(None)] * (input.ndim - len(rest))
+    return _put(input, rest, cast(as_tensor_like(values, input.dtype), input.dtype), accumulate)
+
+
+# ------------------------------------------------------------------------------------------- by dimension
+
+
+@spelled
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices at these indices of a dimension."""
+    axis = axis_of("index_select", input, dim)
+    index = _checked(input, reshape(index, -1) if index.ndim != 1 else index)
+    if not input.ndim:
+        return input.clone()
+    return apply("take", (input, index), {"axis": axis})[0]
+
+
+def take_rows(input: Tensor, index: Tensor) -> Tensor:
+    """The slices of the first dimension at integer positions of any shape: [n, d], [...] -> [..., d]."""
+    return apply("take", (input, _checked(input, index)), {"axis": 0})[0]
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements at these positions of the flattened tensor."""
+    flat = reshape(input, input.numel())
+    return apply("take", (flat, _wrapped(_checked(input, index), input.numel())), {"axis": 0})[0]
+
+
+@spelled
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """The elements at these positions along `dim`, the other dimensions broadcasting."""
+    if dim is None:
+        return take(input, reshape(indices, -1))
+    axis = axis_of("take_along_dim", input, dim)
+    shape = broadcast_shapes(
+        tuple(1 if k == axis else s for k, s in enumerate(input.shape)),
+        tuple(1 if k == axis else s for k, s in enumerate(indices.shape)),
+    )
+    x = expand_to(input, (*shape[:axis], input.shape[axis], *shape[axis + 1 :]))
+    i = expand_to(indices, (*shape[:axis], indices.shape[axis], *shape[axis + 1 :]))
+    i = _wrapped(_checked(input, i), input.shape[axis])
+    return apply("take_along", (x, i), {"axis": axis})[0]
+
+
+def _aligned(name: str, x: Tensor, index: Tensor, axis: int) -> Tensor:
+    """x cut to the index's sizes off the axis."""
+    if x.ndim != index.ndim:
+        raise ShapeError(
+            f"{name}: {x._kind} and the index {index._kind} differ in their dimensions"
+        )
+    for k, (a, b) in enumerate(zip(x.shape, index.shape, strict=True)):
+        if k != axis and a != b:
+            if isinstance(a, int) and isinstance(b, int) and b > a:
+                raise ShapeError(f"{name}: the index {index._kind} is larger than {x._kind}")
+            x = narrow(x, k, 0, b)
+    return x
+
+
+@spelled
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """result[i, j, k] = input[index[i, j, k], j, k] for dim 0, and so on."""
+    axis = axis_of("gather", input, dim)
+    index = _checked(input, index)
+    if not input.ndim:
+        return expand_to(input, tuple(index.shape)).clone()  # type: ignore[no-any-return]
+    if not index.ndim:
+        index = reshape(index, 1)
+        made = apply("take_along", (_aligned("gather", input, index, axis), index), {"axis": axis})[
+            0
+        ]
+        return one("reshape", made, shape=())
+    x = _aligned("gather", input, index, axis)
+    return apply("take_along", (x, index), {"axis": axis})[0]
+
+
+def _source(name: str, x: Tensor, index: Tensor, src: Any) -> Tensor:
+    if not isinstance(src, Tensor):
+        return full(src, kind_of(x.dtype, tuple(index.shape)))
+    for k, (a, b) in enumerate(zip(src.shape, index.shape, strict=True)):
+        if a != b:
+            src = narrow(src, k, 0, b)
+    if src.dtype is not x.dtype:
+        raise DTypeError(f"{name}: {x._kind} and the source {src._kind} differ in dtype")
+    return src
+
+
+def _in_region(x: Tensor, index: Tensor, axis: int, name: str, compute: Any) -> Tensor:
+    """Apply `compute` to the part of x that the index covers, and put the result back."""
+    part = _aligned(name, x, index, axis)
+    made = compute(part)
+    if part is x:
+        return made  # type: ignore[no-any-return]  # compute gives tensors
+    stops = tuple(part.shape)
+    return slice_update(x, made, (0,) * x.ndim, stops, (1,) * x.ndim)
+
+
+@spelled
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """input with src[i, j, k] added at [index[i, j, k], j, k] for dim 0, and so on, in order."""
+    return _scattered("scatter_add", input, dim, index, src, True)
+
+
+@spelled
+def scatter(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Tensor:
+    """input with src[i, j, k] written at [index[i, j, k], j, k] for dim 0, and so on; of several
+    writes to one place the last one stays."""
+    if reduce == "add":
+        return _scattered("scatter", input, dim, index, value if src is None else src, True)
+    if reduce is not None:
+        raise ArgumentError(f"scatter: reduce is None or 'add', not {reduce!r}")
+    return _scattered("scatter", input, dim, index, value if src is None else src, False)
+
+
+def _scattered(name: str, x: Tensor, dim: int, index: Tensor, src: Any, add: bool) -> Tensor:
+    axis = axis_of(name, x, dim)
+    if not x.ndim:
+        made = _scattered(name, reshape(x, 1), 0, reshape(index, -1), _flattened(src), add)
+        return one("reshape", made, shape=())
+    index = _checked(x, index)
+    if any(isinstance(s, int) and s == 0 for s in index.shape):
+        return x.clone()
+    source = _source(name, x, index, src)
+
+    def compute(part: Tensor) -> Tensor:
+        if add:
+            return apply("scatter_add", (part, index, source), {"axis": axis})[0]
+        return _overwritten(part, index, source, axis)
+
+    return _in_region(x, index, axis, name, compute)
+
+
+def _flattened(src: Any) -> Any:
+    return reshape(src, -1) if isinstance(src, Tensor) else src
+
+
+def _overwritten(x: Tensor, index: Tensor, source: Tensor, axis: int) -> Tensor:
+    """By flat positions: the last writer of each element gives its value."""
+    flat: Tensor | None = None
+    for k, size in enumerate(x.shape):
+        place = index if k == axis else one("iota", dtype=int64, shape=tuple(index.shape), axis=k)
+        place = cast(place, int64)
+        if k == axis:
+            place = where((place < 0) | (place >= size), -product(tuple(x.shape)), place)
+        flat = place if flat is None else flat * size + place
+    assert flat is not None
+    total, count = product(tuple(x.shape)), product(tuple(index.shape))
+    last = last_writer(reshape(flat, count), total)
+    taken = apply("take", (reshape(source, count), where(last < 0, 0, last)), {"axis": 0})[0]
+    made = apply("where", (last >= 0, taken, reshape(x, total)))[0]
+    return reshape(made, *x.shape)
+
+
+@spelled
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
+    """input with the slices of `source` added at these indices of a dimension, in order."""
+    axis = axis_of("index_add", input, dim)
+    source = source if alpha == 1 else source * alpha
+    return apply("index_add", (input, _checked(input, index), source), {"axis": axis})[0]
+
+
+@spelled
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """input with the slices at these indices of a dimension replaced by those of `source`."""
+    axis = axis_of("index_copy", input, dim)
+    rest: list[Any] = [slice(None)] * input.ndim
+    rest[axis] = _checked(input, index)
+    return _put(input, rest, source)
+
+
+@spelled
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """input with the slices at these indices of a dimension filled with a number."""
+    axis = axis_of("index_fill", input, dim)
+    rest: list[Any] = [slice(None)] * input.ndim
+    rest[axis] = _checked(input, index)
+    return _put(input, rest, as_tensor_like(value, input.dtype))
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """input with a number where the mask is true."""
+    if mask.dtype is not boolean:
+        raise DTypeError(f"masked_fill: the mask is {mask._kind}, not bool")
+    number = (
+        cast(value, input.dtype)
+        if isinstance(value, Tensor)
+        else as_tensor_like(value, input.dtype)
+    )
+    return where(mask, number, input)  # type: ignore[no-any-return]  # with all operands

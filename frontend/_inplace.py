@@ -1,0 +1,211 @@
+"""Writing to tensors in place: into the shared memory eagerly, as a functional update in a trace.
+
+An in-place op is its ordinary op followed by `write`. The tensor takes over the result's place on
+the tape; if it is a view, so does what it is a view of: the parent becomes the old parent with the
+view's elements replaced, up to the root. Other views notice by the write counter and bring
+themselves up to date when they are next read (`_apply.refresh`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from intaglio._apply import one, refresh
+from intaglio._core import Tensor, counter_of
+from intaglio._modes import modes
+from intaglio.compiler.errors import DTypeError, GradientError, ShapeError
+
+_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
+
+
+def write(tensor: Tensor, result: Tensor, name: str = "in place") -> Tensor:
+    """Let `tensor` hold the elements of `result`, a tensor of the same shape."""
+    if result._kind is not tensor._kind:
+        result = _fit(tensor, result, name)
+    taped = modes.grad and (result.requires_grad or tensor.requires_grad)
+    if taped:
+        _check_leaf(tensor, name)
+    if tensor._view is not None and tensor._seen != counter_of(tensor)[0]:
+        refresh(tensor)
+    if modes.trace is not None:
+        modes.trace.touch(tensor)
+    else:
+        data = tensor._data
+        if not data.flags.writeable or (0 in data.strides and data.size > 1):
+            raise GradientError(
+                f"{name}: several elements of {tensor._kind} share one place in memory, or it is"
+                " read-only; write to a clone() of it"
+            )
+        np.copyto(data, result._data)
+    _take_over(tensor, result, taped)
+    counter_of(tensor)[0] += 1
+    version = counter_of(tensor)[0]
+    tensor._seen = version
+    _propagate(tensor, taped, version)
+    return tensor
+
+
+def _take_over(tensor: Tensor, result: Tensor, taped: bool) -> None:
+    if modes.trace is not None:
+        tensor._data = modes.trace.read(result)
+    if taped:
+        tensor._node, tensor._index = result._node, result._index
+        tensor.requires_grad = result.requires_grad
+
+
+def _propagate(view: Tensor, taped: bool, version: int) -> None:
+    """Bring the tensors that `view` is a view of up to date, up to the root."""
+    while view._view is not None:
+        parent, op, attributes = view._view
+        if modes.trace is None and not taped:
+            return
+        if op == "stop_gradient":
+            if modes.trace is None:
+                return
+            modes.trace.touch(parent)
+            parent._data = view._data
+        else:
+            if taped:
+                _check_leaf(parent, "in place")
+            if parent._view is not None and parent._seen != version:
+                parent._seen = version - 1
+            old = _old(parent)
+            updated = put_back(op, attributes, old, view)
+            if modes.trace is not None:
+                modes.trace.touch(parent)
+            _take_over(parent, updated, taped)
+        parent._seen = version
+        view = parent
+
+
+def _old(parent: Tensor) -> Tensor:
+    """The parent as it was before the write, for `put_back` to read its other elements from."""
+    from intaglio._core import wrap
+
+    data = modes.trace.read(parent) if modes.trace is not None else parent._data
+    old = wrap(data, parent._kind)
+    old._node, old._index, old.requires_grad = parent._node, parent._index, parent.requires_grad
+    return old
+
+
+def put_back(op: str, attributes: Any, parent: Tensor, part: Tensor) -> Tensor:
+    """`parent` with the elements that the view `op` shows replaced by `part`."""
+    if op == "reshape":
+        return one("reshape", part, shape=tuple(parent.shape))
+    if op == "permute":
+        axes = attributes["axes"]
+        return one("permute", part, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__)))
+    if op == "slice":
+        return slice_update(parent, part, **attributes)
+    raise GradientError(
+        f"in place: several elements of a view made by {op} share one place; write to a clone()"
+    )
+
+
+def slice_update(parent: Tensor, part: Tensor, starts: Any, stops: Any, steps: Any) -> Tensor:
+    """`parent` with a strided box of it replaced by `part`: along each axis in turn, what lies
+    before, the part (spread by the step and filled up from the parent) and what lies after."""
+    shape = parent.shape
+    rank = len(shape)
+    if all(steps[k] == 1 for k in range(rank)):
+        return _box_update(parent, part, starts, stops)
+    mask, spread = _spread(parent, part, starts, stops, steps)
+    return one("where", mask, spread, parent)
+
+
+def _box_update(parent: Tensor, part: Tensor, starts: Any, stops: Any) -> Tensor:
+    rank = len(parent.shape)
+    for k in reversed(range(rank)):
+        size = parent.shape[k]
+        if starts[k] == 0 and stops[k] == size:
+            continue
+        low = [starts[j] if j < k else 0 for j in range(rank)]
+        high = [stops[j] if j < k else parent.shape[j] for j in range(rank)]
+        ones = (1,) * rank
+        pieces = []
+        if starts[k] != 0:
+            ends = tuple(starts[k] if j == k else high[j] for j in range(rank))
+            pieces.append(one("slice", parent, starts=tuple(low), stops=ends, steps=ones))
+        pieces.append(part)
+        if stops[k] != size:
+            begins = tuple(stops[k] if j == k else low[j] for j in range(rank))
+            pieces.append(one("slice", parent, starts=begins, stops=tuple(high), steps=ones))
+        part = one("concat", *pieces, axis=k)
+    return part
+
+
+def _spread(
+    parent: Tensor, part: Tensor, starts: Any, stops: Any, steps: Any
+) -> tuple[Tensor, Tensor]:
+    """`part` spread to the parent's shape, and the mask of where it lies."""
+    from intaglio._apply import full
+    from intaglio._kind import kind_of
+    from intaglio.compiler.dtypes import boolean
+
+    rank = len(parent.shape)
+    here = full(True, kind_of(boolean, tuple(part.shape)))
+    made = []
+    for value, fill in ((here, False), (part, _zero(part))):
+        wide = tuple(s for n in part.shape for s in (n, 1))
+        x = one("reshape", value, shape=wide)
+        high = tuple(h for step in steps for h in (0, step - 1))
+        x = one("pad", x, low=(0,) * (2 * rank), high=high, value=fill)
+        x = one("reshape", x, shape=tuple(n * s for n, s in zip(part.shape, steps, strict=True)))
+        room = [n - a for n, a in zip(parent.shape, starts, strict=True)]
+        cut = tuple(min(n, r) for n, r in zip(x.shape, room, strict=True))
+        x = one("slice", x, starts=(0,) * rank, stops=cut, steps=(1,) * rank)
+        after = tuple(r - n for r, n in zip(room, cut, strict=True))
+        made.append(one("pad", x, low=tuple(starts), high=after, value=fill))
+    return made[0], made[1]
+
+
+def _zero(tensor: Tensor) -> Any:
+    return {"f": 0.0, "b": False}.get(tensor.dtype.kind, 0)
+
+
+def _fit(tensor: Tensor, result: Tensor, name: str) -> Tensor:
+    if tuple(result.shape) != tuple(tensor.shape):
+        raise ShapeError(
+            f"{name}: the result {result._kind} does not fit the {tensor._kind} that is written to"
+        )
+    if _RANK[result.dtype.kind] > _RANK[tensor.dtype.kind]:
+        raise DTypeError(
+            f"{name}: the result {result._kind} cannot be cast to the {tensor._kind} that is"
+            " written to"
+        )
+    return one("cast", result, dtype=tensor.dtype)
+
+
+def _check_leaf(tensor: Tensor, name: str) -> None:
+    root = tensor
+    while root._view is not None and root._view[1] != "stop_gradient":
+        root = root._view[0]
+    if root.requires_grad and root._node is None:
+        raise GradientError(
+            f"{name}: {tensor._kind} is a leaf that requires grad, or a view of one; write to it"
+            " under no_grad(), or to a clone()"
+        )
+
+
+def in_place(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+    """The in-place form of a function of a tensor: `add_` from `add`."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return write(self, function(self, *args, **kwargs), name)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{name[:-1]}` whose result is written into this tensor."
+    return method
+
+
+def replace(tensor: Tensor, value: Tensor) -> None:
+    """`tensor.data = value`: let it hold other data, of any shape, apart from the tape."""
+    if modes.trace is not None:
+        modes.trace.touch(tensor)
+        tensor._data, tensor._kind = modes.trace.read(value), value._kind
+    else:
+        tensor._data, tensor._kind = value._data, value._kind
+    tensor._view = None
+    counter_of(tensor)[0] += 1

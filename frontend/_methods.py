@@ -1,0 +1,295 @@
+"""Attaches the functions to Tensor as methods, operators and in-place forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from intaglio import (
+    _functions_compare as compare,
+    _functions_data as data,
+    _functions_elementwise as elementwise,
+    _functions_index as index,
+    _functions_join as join,
+    _functions_matmul as matmul,
+    _functions_movement as movement,
+    _functions_reduce as reduce,
+)
+from intaglio._apply import full
+from intaglio._core import Tensor
+from intaglio._inplace import in_place, write
+from intaglio._promote import as_tensor_like, cast, expand_to, size_tensor as size_tensor
+from intaglio.compiler import dtypes
+from intaglio.compiler.dims import Dim
+
+# Names of functions that are methods too, by the module that holds them.
+_METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
+    (elementwise, """
+        exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan tanh sinh cosh asin acos atan arcsin
+        arccos arctan sigmoid erf reciprocal floor ceil trunc fix round neg negative positive abs
+        absolute sign sgn square relu frac add sub subtract mul multiply div divide true_divide
+        floor_divide remainder fmod pow float_power atan2 arctan2 copysign maximum minimum fmax fmin
+        clamp clip clamp_min clamp_max lerp addcmul addcdiv hypot logaddexp xlogy deg2rad rad2deg logit
+        isnan isinf isfinite nan_to_num stop_gradient"""),
+    (compare, """
+        eq ne not_equal lt less le less_equal gt greater ge greater_equal equal isclose allclose
+        logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
+        bitwise_left_shift bitwise_right_shift"""),
+    (reduce, """
+        sum prod mean var std max min amax amin aminmax argmax argmin any all count_nonzero nansum
+        nanmean logsumexp norm dist"""),
+    (movement, """
+        reshape view view_as reshape_as flatten ravel unflatten permute transpose swapaxes swapdims
+        movedim moveaxis t adjoint squeeze unsqueeze expand expand_as broadcast_to repeat tile
+        repeat_interleave narrow unbind select flip fliplr flipud rot90 tril triu diagonal diag
+        diag_embed clone contiguous detach to"""),
+    (join, "split chunk tensor_split roll"),
+    (matmul, """
+        matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm matrix_power kron"""),
+    (index, """
+        index_select take take_along_dim gather scatter scatter_add index_add index_copy index_fill
+        index_put masked_fill"""),
+    (data, "nonzero argwhere masked_select unique bincount"),
+)  # fmt: skip
+
+_IN_PLACE: Final = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin", "acos", "atan", "sigmoid", "erf", "reciprocal", "floor", "ceil", "trunc", "round", "neg", "abs", "sign", "square", "relu", "add", "sub", "mul", "div", "true_divide", "floor_divide", "remainder", "fmod", "pow", "atan2", "copysign", "clamp", "clamp_min", "clamp_max", "clip", "lerp", "addcmul", "addcdiv", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not", "tril", "triu", "scatter", "scatter_add", "index_add", "index_copy", "index_fill", "index_put", "masked_fill", "addmm", "baddbmm", "nan_to_num"]
+
+_OPERATORS: Final[dict[str, Callable[..., Any]]] = {
+    "__add__": elementwise.add, "__sub__": elementwise.sub, "__mul__": elementwise.mul,
+    "__truediv__": elementwise.div, "__floordiv__": elementwise.floor_divide,
+    "__mod__": elementwise.remainder, "__pow__": elementwise.pow, "__matmul__": matmul.matmul,
+    "__and__": compare.bitwise_and, "__or__": compare.bitwise_or, "__xor__": compare.bitwise_xor,
+    "__lshift__": compare.bitwise_left_shift, "__rshift__": compare.bitwise_right_shift,
+    "__eq__": compare.eq, "__ne__": compare.ne, "__lt__": compare.lt, "__le__": compare.le,
+    "__gt__": compare.gt, "__ge__": compare.ge,
+}  # fmt: skip
+_REFLECTED: Final = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or",
+                     "xor")  # fmt: skip
+_OPERANDS: Final = (Tensor, int, float, np.ndarray, np.generic, Dim)
+_CASTS: Final = {
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16, "long": dtypes.int64, "int": dtypes.int32, "short": dtypes.int16,
+    "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.boolean,
+}  # fmt: skip
+_attached: list[bool] = []
+
+
+def attach() -> None:
+    """Attach everything; doing it again does nothing."""
+    if _attached:
+        return
+    _attached.append(True)
+    for module, names in _METHODS:
+        for name in names.split():
+            setattr(Tensor, name, getattr(module, name))
+    for name in _IN_PLACE:
+        setattr(Tensor, name + "_", in_place(getattr(Tensor, name), name + "_"))
+    for name, function in _OPERATORS.items():
+        setattr(Tensor, name, _operator(function))
+    for word in _REFLECTED:
+        setattr(Tensor, f"__r{word}__", _reflected(_OPERATORS[f"__{word}__"]))
+    for word in (*_REFLECTED, "lshift", "rshift"):
+        setattr(Tensor, f"__i{word}__", in_place(getattr(Tensor, f"__{word}__"), f"{word}_"))
+    for name, dtype in _CASTS.items():
+        setattr(Tensor, name, _cast_to(dtype, name))
+    _attach_rest()
+
+
+def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as an operator: other classes get their turn where the operand is unknown."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if type(other) is not Tensor and not isinstance(other, _OPERANDS):
+            return NotImplemented
+        return function(self, other)
+
+    return operator
+
+
+def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    def operator(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, _OPERANDS):
+            return NotImplemented
+        return function(other if not isinstance(other, np.ndarray) else _wrap(other), self)
+
+    return operator
+
+
+def _wrap(array: Any) -> Tensor:
+    from intaglio._apply import constant
+
+    return constant(array)
+
+
+def _cast_to(dtype: dtypes.DType, name: str) -> Callable[[Tensor], Tensor]:
+    def method(self: Tensor) -> Tensor:
+        return cast(self, dtype)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"This tensor as {dtype.long_name}."
+    return method
+
+
+def _attach_rest() -> None:
+    here: dict[str, Any] = {
+        "__neg__": elementwise.neg, "__pos__": elementwise.positive, "__abs__": elementwise.abs,
+        "__invert__": compare.bitwise_not, "__getitem__": index.getitem,
+        "__setitem__": index.setitem, "T": property(movement.reversed_dims),
+        "mT": property(movement.matrix_transpose), "H": property(movement.reversed_dims),
+        "mH": property(movement.matrix_transpose), "where": _where_method, "copy_": copy_, "zero_": zero_,
+        "fill_": fill_, "detach_": detach_, "type": type_of, "type_as": type_as, "cpu": _same,
+        "cuda": _no_cuda, "sum_to_size": sum_to_size, "trace": movement.trace_of,
+        "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
+        "__array_ufunc__": _array_ufunc, "__array_function__": _array_function,
+        "squeeze_": _reshaped(movement.squeeze), "unsqueeze_": _reshaped(movement.unsqueeze),
+        "t_": _reshaped(movement.t), "transpose_": _reshaped(movement.transpose),
+        "requires_grad_": Tensor.requires_grad_, "share_memory_": _share_memory,
+    }  # fmt: skip
+    for name in ("uniform_", "normal_", "random_", "bernoulli_", "exponential_"):
+        here[name] = _random(name)
+    for name in ("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor"):
+        here[name] = _creation(name)
+    for name, value in here.items():
+        setattr(Tensor, name, value)
+    Tensor.__hash__ = object.__hash__  # type: ignore[assignment]  # __eq__ is elementwise
+
+
+def _random(name: str) -> Callable[..., Any]:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        from intaglio import _functions_random
+
+        return getattr(_functions_random, name)(self, *args, **kwargs)
+
+    return method
+
+
+def _creation(name: str) -> Callable[..., Any]:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        from intaglio import _functions_create
+
+        return getattr(_functions_create, name)(self, *args, **kwargs)
+
+    return method
+
+
+def _where_method(self: Tensor, condition: Tensor, other: Any) -> Any:
+    return elementwise.where(condition, self, other)
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """The elements of `src`, broadcast and cast, written into this tensor."""
+    value = (
+        as_tensor_like(src, self.dtype) if not isinstance(src, Tensor) else cast(src, self.dtype)
+    )
+    return write(self, expand_to(value, tuple(self.shape)), "copy_")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Every element set to a number."""
+    number = value if isinstance(value, Tensor) else full(value, self._kind)
+    return copy_(self, number)
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Every element set to 0."""
+    return fill_(self, 0)
+
+
+def detach_(self: Tensor) -> Tensor:
+    """Taken off the tape: from now on a tensor as if made by the user."""
+    self._node, self.requires_grad = None, False
+    return self
+
+
+def type_of(self: Tensor, dtype: Any = None) -> Any:
+    """torch's name of the dtype, or this tensor in another dtype."""
+    if dtype is not None:
+        return movement.to(self, dtype)
+    names = {"f32": "Float", "f64": "Double", "f16": "Half", "bf16": "BFloat16", "i64": "Long",
+             "i32": "Int", "i16": "Short", "i8": "Char", "u8": "Byte", "bool": "Bool", "u32": "UInt32"}  # fmt: skip
+    return f"torch.{names[self.dtype.name]}Tensor"
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This tensor in the dtype of another."""
+    return cast(self, other.dtype)
+
+
+def _same(self: Tensor, *_: Any, **__: Any) -> Tensor:
+    return self
+
+
+def _no_cuda(self: Tensor, *_: Any, **__: Any) -> Tensor:
+    return movement.to(self, "cuda")
+
+
+def _share_memory(self: Tensor) -> Tensor:
+    from importlib import import_module
+
+    share = import_module("intaglio.multiprocessing").share_memory
+    shared: Tensor = share(self)
+    return shared
+
+
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """Summed over the dimensions that broadcasting from `size` would have repeated."""
+    target = movement.sizes(size)
+    more = self.ndim - len(target)
+    axes = list(range(more)) + [
+        k + more for k, s in enumerate(target) if s == 1 and self.shape[k + more] != 1
+    ]
+    made = reduce.sum(self, axes, True) if axes else self
+    return movement.reshape(made, *target)
+
+
+def _reshaped(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A movement that changes this tensor's own shape in place."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        made = function(self, *args, **kwargs)
+        self._data, self._kind = made._data, made._kind
+        self._node, self._index, self.requires_grad = made._node, made._index, made.requires_grad
+        return self
+
+    return method
+
+
+# ------------------------------------------------------------------------------------ NumPy's protocols
+
+
+_NUMPY_NAMES: Final = {
+    "true_divide": "div", "power": "pow", "arctan2": "atan2", "absolute": "abs", "negative": "neg",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "invert": "bitwise_not", "equal": "eq",
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "rint": "round",
+    "mod": "remainder", "concatenate": "cat", "amax": "amax", "amin": "amin", "max": "amax",
+    "min": "amin", "std": "_numpy_std", "var": "_numpy_var",
+}  # fmt: skip
+
+
+def _ours(name: str) -> Callable[..., Any] | None:
+    import intaglio
+
+    if name in ("std", "var"):
+        function: Callable[..., Any] = getattr(intaglio, name)
+        return lambda x, axis=None, ddof=0, keepdims=False: function(
+            x, axis, correction=ddof, keepdim=keepdims
+        )
+    return getattr(intaglio, _NUMPY_NAMES.get(name, name), None)
+
+
+def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    function = _ours(ufunc.__name__)
+    if method != "__call__" or function is None or kwargs.get("out") is not None:
+        return NotImplemented
+    return function(*inputs, **kwargs)
+
+
+def _array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    function = _ours(func.__name__)
+    if function is None:
+        return NotImplemented
+    return function(*args, **kwargs)

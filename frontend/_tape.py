@@ -1,0 +1,279 @@
+"""The tape: what was applied to what, kept for derivatives.
+
+An entry points only to its inputs, so it lives exactly as long as a result of it does. What it
+saves is found by differentiating the op's rule once per (op, types, which operands need it) and
+keeping the operands and results that the derivative reads. A saved result is kept as bare data, so
+that an entry never points to itself; a saved operand with its write counter, so that a change in
+place is noticed."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from intaglio._core import Tensor, counter_of, wrap
+from intaglio._scope import Spot, where_of
+from intaglio.compiler.dims import Constraint, collecting
+from intaglio.compiler.errors import Error, GradientError
+from intaglio.compiler.ir import Attributes, Graph, Value
+from intaglio.compiler.op import Builder, located, op_named
+from intaglio.compiler.types import TensorType
+
+if TYPE_CHECKING:
+    from intaglio._apply import Rule
+    from intaglio._kind import Kind
+
+_order: Final = itertools.count()
+Edge = tuple[Any, int] | None  # (entry or leaf tensor, which result), None: no derivative wanted
+
+
+class Derivative:
+    """A derivative graph of one op: its inputs are the operands, results and result derivatives
+    that it reads (by number), its outputs the operand derivatives (`None`: zero)."""
+
+    __slots__ = ("dys", "places", "returned", "slots", "steps", "xs", "ys")
+
+    def __init__(
+        self,
+        xs: Sequence[tuple[int, Value]],
+        ys: Sequence[tuple[int, Value]],
+        dys: Sequence[tuple[int, Value]],
+        graph: Graph,
+        outputs: Sequence[Value | None],
+    ) -> None:
+        read = {v for node in graph.nodes for v in node.inputs} | set(outputs)
+        kept = [[(k, v) for k, v in group if v in read] for group in (xs, ys, dys)]
+        self.xs, self.ys, self.dys = (tuple(k for k, _ in group) for group in kept)
+        slot = {v: n for n, v in enumerate(v for group in kept for _, v in group)}
+        self.steps: list[tuple[str, tuple[int, ...], Attributes]] = []
+        for node in graph.nodes:
+            self.steps.append((node.op, tuple(slot[v] for v in node.inputs), node.attributes))
+            for v in node.outputs:
+                slot[v] = len(slot)
+        self.slots = len(slot)
+        self.returned = tuple(None if v is None else slot[v] for v in outputs)
+
+    def run(self, operands: list[Tensor]) -> list[Tensor | None]:
+        """Operand derivatives from what the graph reads, in the order xs, ys, dys."""
+        from intaglio._apply import apply
+
+        env = operands
+        for op, slots, attributes in self.steps:
+            env.extend(apply(op, [env[k] for k in slots], attributes))
+        return [None if k is None else env[k] for k in self.returned]
+
+
+def build_derivative(
+    op: str,
+    inputs: Sequence[TensorType],
+    outputs: Sequence[TensorType],
+    attributes: Attributes,
+    needs: tuple[bool, ...],
+    given: tuple[bool, ...],
+) -> Derivative:
+    """Differentiate one op for operands and results of these types."""
+    g = Builder()
+    xs = [g.input(t) for t in inputs]
+    ys = [g.input(t) for t in outputs]
+    dys = [g.input(t) if there else None for t, there in zip(outputs, given, strict=True)]
+    found: list[Constraint] = []
+    with collecting(found):
+        made = op_named(op).vjp(g, dys, ys, xs, needs, **attributes)
+    wanted = [v if need else None for v, need in zip(made, needs, strict=True)]
+    graph = g.graph([v for v in wanted if v is not None])
+    return Derivative(
+        list(enumerate(xs)),
+        list(enumerate(ys)),
+        [(k, v) for k, v in enumerate(dys) if v is not None],
+        _live(graph),
+        wanted,
+    )
+
+
+def _live(graph: Graph) -> Graph:
+    """The graph without nodes that nothing reads."""
+    wanted = set(graph.outputs)
+    nodes = []
+    for node in reversed(graph.nodes):
+        if any(v in wanted for v in node.outputs):
+            nodes.append(node)
+            wanted.update(node.inputs)
+    return graph.replace(nodes=reversed(nodes))
+
+
+class Entry:
+    """One application on the tape. Subclasses say how its derivative is computed."""
+
+    __slots__ = ("__weakref__", "edges", "hooks", "kinds", "number", "place", "retained", "saved")
+    name = ""
+
+    def __init__(
+        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], place: Spot | None
+    ) -> None:
+        self.number = next(_order)
+        self.edges: tuple[Edge, ...] = tuple([edge_of(t) for t in inputs])
+        self.kinds: tuple[Kind, ...] = tuple([t._kind for t in outputs])
+        self.place = place
+        self.saved: Any = None
+        self.hooks: dict[int, list[Callable[..., Any]]] | None = None
+        self.retained: dict[int, weakref.ref[Tensor]] | None = None
+        for k, t in enumerate(outputs):
+            if t._kind.dtype.kind == "f":
+                t._node, t._index, t.requires_grad = self, k, True
+
+    def pull(self, dys: list[Tensor | None]) -> Sequence[Tensor | None]:
+        """Operand derivatives from result derivatives."""
+        raise NotImplementedError
+
+    def free(self) -> None:
+        """Drop what was saved."""
+        self.saved = None
+
+    def describe(self) -> str:
+        """The op and its place, for messages."""
+        place = f" ({where_of(self.place)})" if self.place is not None else ""
+        return f"{self.name}{place}"
+
+    def _freed(self) -> GradientError:
+        return GradientError(
+            f"{self.describe()}: its saved values were freed by an earlier backward;"
+            " give that call retain_graph=True"
+        )
+
+    def retain(self, tensor: Tensor) -> None:
+        """Let backward set `.grad` of a result of this entry."""
+        if self.retained is None:
+            self.retained = {}
+        self.retained[tensor._index] = weakref.ref(tensor)
+
+    def retains(self, index: int) -> bool:
+        """Whether backward sets `.grad` of this result."""
+        return self.retained is not None and index in self.retained
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The entries that this one reads from, as torch shows them."""
+        return tuple((None, 0) if e is None else e for e in self.edges)
+
+    def __repr__(self) -> str:
+        return f"<{self.backward_name()}>"
+
+    def backward_name(self) -> str:
+        """The name as torch spells it: `MulBackward0`."""
+        words = self.name.replace(".", "_").split("_")
+        return "".join(w[:1].upper() + w[1:] for w in words) + "Backward0"
+
+
+class OpEntry(Entry):
+    """The application of an op of the registry."""
+
+    __slots__ = ("rule",)
+    rule: Rule
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # a constant elsewhere
+        """The op."""
+        return self.rule.op
+
+    def needs(self) -> tuple[bool, ...]:
+        """Which operands want a derivative."""
+        return tuple([e is not None for e in self.edges])
+
+    def pull(self, dys: list[Tensor | None]) -> Sequence[Tensor | None]:
+        """Operand derivatives, by the op's own rule."""
+        if self.saved is None:
+            raise self._freed()
+        derivative = self.rule.derivative(self.needs(), tuple([d is not None for d in dys]))
+        operands, results = self.saved
+        env: list[Tensor] = []
+        for k in derivative.xs:
+            tensor, version = operands[k]
+            if counter_of(tensor)[0] != version:
+                raise self._changed("operand", k, version, counter_of(tensor)[0])
+            env.append(tensor)
+        for k in derivative.ys:
+            data, counter, version = results[k]
+            if counter[0] != version:
+                raise self._changed("result", k, version, counter[0])
+            y = wrap(data, self.kinds[k])
+            y._node, y._index, y.requires_grad = self, k, True
+            env.append(y)
+        for k in derivative.dys:
+            dy = dys[k]
+            assert dy is not None
+            env.append(dy)
+        return derivative.run(env)
+
+    def _changed(self, what: str, k: int, before: int, now: int) -> GradientError:
+        kind = self.rule.inputs[k] if what == "operand" else self.kinds[k]
+        return GradientError(
+            f"{self.describe()}: its {what} {k}, {kind}, which the derivative needs, was changed in"
+            f" place afterwards (it was at version {before}, it is at {now});"
+            " change a clone() of it instead"
+        )
+
+
+def edge_of(tensor: Tensor) -> Edge:
+    """Where the derivative of a tensor goes: to its entry, to itself if it is a leaf."""
+    if not tensor.requires_grad:
+        return None
+    node = tensor._node
+    return (tensor, 0) if node is None else (node, tensor._index)
+
+
+def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], place: Spot) -> None:
+    """Put an application on the tape, unless none of its results can have a derivative."""
+    if not any([k.dtype.kind == "f" for k in rule.outputs]):
+        return
+    try:
+        every = rule.derivative(tuple([t.requires_grad for t in inputs]), (True,) * len(outputs))
+    except Error as error:
+        raise located(error, (where_of(place),)) from None
+    entry = OpEntry(inputs, outputs, place)
+    entry.rule = rule
+    operands = {k: (inputs[k], counter_of(inputs[k])[0]) for k in every.xs}
+    results: dict[int, Any] = {}
+    for k in every.ys:
+        counter = counter_of(outputs[k])
+        results[k] = (outputs[k]._data, counter, counter[0])
+    entry.saved = (operands, results)
+
+
+class HookHandle:
+    """Takes a hook off again: `handle.remove()`."""
+
+    def __init__(self, hooks: list[Callable[..., Any]], hook: Callable[..., Any]) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        """Take the hook off; doing it twice is fine."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+
+def register_hook(tensor: Tensor, hook: Callable[..., Any]) -> HookHandle:
+    """Call `hook` with the derivative of a tensor."""
+    if not tensor.requires_grad:
+        raise GradientError("register_hook: the tensor does not require grad")
+    node = tensor._node
+    if node is None:
+        if tensor._hooks is None:
+            tensor._hooks = []
+        hooks = tensor._hooks
+    else:
+        if node.hooks is None:
+            node.hooks = {}
+        hooks = node.hooks.setdefault(tensor._index, [])
+    hooks.append(hook)
+    return HookHandle(hooks, hook)
+
+
+def register_accumulate_hook(tensor: Tensor, hook: Callable[[Tensor], None]) -> HookHandle:
+    """Call `hook` with a leaf after its `.grad` was added to."""
+    if tensor._node is not None or not tensor.requires_grad:
+        raise GradientError("register_post_accumulate_grad_hook: only leaves that require grad")
+    hooks = tensor.__dict__.setdefault("_accumulate_hooks", [])
+    hooks.append(hook)
+    return HookHandle(hooks, hook)

@@ -1,0 +1,288 @@
+"""Recording: runs a Python function once on stand-ins and writes down the ops that it applies.
+
+While a trace runs, tensors hold values of the graph being built. A tensor that has data and is
+reached without being given (a parameter, a buffer, something in a closure) is *captured*: it becomes
+an input of the graph, and until the trace ends the very object holds the traced value, so that
+in-place updates, `.grad` and optimizers act on it as they always do. When the trace ends every
+captured tensor gets its data back; those whose value has changed are updates of state.
+
+The tape works inside a trace as it does outside: `loss.backward()` walks it and records the
+derivative's ops."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from intaglio._core import Tensor, wrap
+from intaglio._kind import Kind, kind_of_type
+from intaglio._modes import modes
+from intaglio._scope import Spot, where_of
+from intaglio.compiler.errors import TraceError
+from intaglio.compiler.ir import Attributes, Graph, Value
+from intaglio.compiler.op import Builder
+from intaglio.compiler.types import TensorType
+from intaglio.compiler.where import Where
+
+_LOCK: Final = threading.RLock()
+_SLOTS: Final = (
+    "_data",
+    "_kind",
+    "_node",
+    "_index",
+    "_grad",
+    "_view",
+    "_seen",
+    "_hooks",
+    "requires_grad",
+)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A tensor as it was before the trace touched it."""
+
+    tensor: Tensor
+    slots: tuple[Any, ...]
+    version: int
+
+    @property
+    def grad(self) -> Tensor | None:
+        """Its `.grad` before."""
+        found: Tensor | None = self.slots[_SLOTS.index("_grad")]
+        return found
+
+    def restore(self) -> None:
+        """Make the tensor what it was."""
+        for name, value in zip(_SLOTS, self.slots, strict=True):
+            setattr(self.tensor, name, value)
+        if self.tensor._counter is not None:
+            self.tensor._counter[0] = self.version
+
+
+@dataclass(slots=True)
+class Capture:
+    """A tensor with data that the traced code reached, and the graph's input that stands for it."""
+
+    tensor: Tensor
+    value: Value
+
+
+@dataclass(slots=True)
+class Recording:
+    """What a trace found: the graph's values, before names are given to the captured tensors."""
+
+    builder: Builder
+    captures: list[Capture]
+    results: list[Value]
+    updates: list[tuple[Tensor, Value]]
+    gradients: list[tuple[Tensor, Value]]
+    cleared: list[Tensor]
+    old_gradients: dict[int, Tensor] = field(default_factory=dict)
+
+
+class Trace:
+    """A graph being recorded."""
+
+    def __init__(self, *, block: bool = False, zero_gradients: bool = False) -> None:
+        self.builder = Builder()
+        self.block, self.zero_gradients = block, zero_gradients
+        self.known: set[Value] = set()
+        self.captures: dict[int, Capture] = {}
+        self.snapshots: dict[int, Snapshot] = {}
+        self.assigned: set[int] = set()
+        self.started: dict[int, Tensor] = {}
+        self.deriving: Spot | None = None  # the place that the derivative recorded now belongs to
+        self._places: dict[Any, Where] = {}
+
+    def input(self, type: TensorType, hint: str = "") -> Value:
+        """A new input of the graph."""
+        value = self.builder.input(type, hint)
+        self.known.add(value)
+        return value
+
+    def apply(
+        self, op: str, values: Sequence[Value], attributes: Attributes, place: Spot
+    ) -> tuple[Value, ...]:
+        """Record a node."""
+        derived = self.deriving is not None
+        place = self.deriving or place
+        key = (place[0], place[1], id(place[2]), derived)
+        where = self._places.get(key)
+        if where is None:
+            where = where_of(place)
+            where = self._places[key] = where.derivative() if derived else where
+        self.builder.where = (where,)
+        made = self.builder.apply(op, values, attributes)
+        self.known.update(made)
+        return made
+
+    def read(self, tensor: Tensor) -> Value:
+        """The value that stands for a tensor; captures it when it has data."""
+        data = tensor._data
+        if isinstance(data, Value):
+            if data not in self.known:
+                self._refuse_foreign(tensor)
+            return data
+        return self._capture(tensor)
+
+    touch = read
+
+    def _refuse_foreign(self, tensor: Tensor) -> None:
+        from intaglio._trace_errors import at, escaped
+
+        if self.block:
+            raise at(
+                f"a tensor of type {tensor._kind} is used inside of a function with its own"
+                " derivative without being given to it: add it to the arguments"
+            )
+        raise escaped("trace", tensor)
+
+    def _capture(self, tensor: Tensor) -> Value:
+        if self.block:
+            self._refuse_foreign(tensor)
+        if tensor._view is not None:
+            return self._capture_view(tensor)
+        self.note(tensor)
+        value = self.input(tensor._kind.type)
+        self.captures[id(tensor)] = Capture(tensor, value)
+        tensor._data = value
+        tensor._node = None
+        return value
+
+    def _capture_view(self, tensor: Tensor) -> Value:
+        """A view of a tensor is captured as that view of what it shows."""
+        from intaglio._apply import apply
+
+        assert tensor._view is not None
+        parent, op, attributes = tensor._view
+        self.note(tensor)
+        made = apply(op, (parent,), attributes)[0]
+        tensor._data = made._data
+        if op != "stop_gradient":
+            tensor._node, tensor._index = made._node, made._index
+            tensor.requires_grad = made.requires_grad
+        value: Value = tensor._data
+        return value
+
+    def note(self, tensor: Tensor) -> None:
+        """Remember what a tensor with data is like, before it is changed."""
+        if id(tensor) in self.snapshots or isinstance(tensor._data, Value):
+            return
+        version = tensor._counter[0] if tensor._counter is not None else 0
+        slots = tuple(getattr(tensor, name) for name in _SLOTS)
+        self.snapshots[id(tensor)] = Snapshot(tensor, slots, version)
+
+    def note_grad(self, tensor: Tensor, value: Tensor | None) -> None:
+        """`.grad` is about to be assigned."""
+        self.note(tensor)
+        self.assigned.add(id(tensor))
+
+    def gradient_before(self, leaf: Tensor) -> Tensor | None:
+        """What a derivative is added to, where the leaf had no `.grad` when the trace began and it
+        was not cleared since: in a program, a state that starts as zeros."""
+        if not self.zero_gradients or id(leaf) in self.assigned or id(leaf) not in self.captures:
+            return None
+        zeros = wrap(np.zeros(tuple(leaf.shape), leaf.dtype.numpy), leaf._kind)
+        self.started[id(leaf)] = zeros
+        return zeros
+
+    def reads_freely(self, tensor: Tensor) -> bool:
+        """Whether Python may read a tensor's data while this trace runs."""
+        return False
+
+    # ------------------------------------------------------------------------------------- the end
+
+    def finish(self, results: Sequence[Tensor]) -> Recording:
+        """The values that came out: results, updates of captured tensors, gradients left set."""
+        values = [self.read(t) for t in results]
+        gradients, cleared, old = [], [], {}
+        for snapshot in list(self.snapshots.values()):
+            tensor, before = snapshot.tensor, snapshot.grad
+            if before is not None:
+                old[id(before)] = tensor
+            if id(tensor) in self.started:
+                old[id(self.started[id(tensor)])] = tensor
+            if tensor._grad is before:
+                continue
+            if tensor._grad is None:
+                cleared.append(tensor)
+            elif tensor._grad is not self.started.get(id(tensor)):
+                gradients.append((tensor, self.read(tensor._grad)))
+        updates = [
+            (c.tensor, c.tensor._data)
+            for c in self.captures.values()
+            if c.tensor._data is not c.value
+        ]
+        captures = list(self.captures.values())
+        return Recording(self.builder, captures, values, updates, gradients, cleared, old)
+
+    def restore(self) -> None:
+        """Give every tensor back what it held before."""
+        for snapshot in self.snapshots.values():
+            snapshot.restore()
+
+
+@contextmanager
+def tracing(trace: Trace, grad: bool = True) -> Iterator[Trace]:
+    """Let ops record into `trace`; tensors are restored at the end, whatever happens."""
+    with _LOCK:
+        before, before_grad = modes.trace, modes.grad
+        modes.trace, modes.grad = trace, grad
+        try:
+            yield trace
+        finally:
+            modes.trace, modes.grad = before, before_grad
+            trace.restore()
+
+
+def record_block(function: Callable[..., Sequence[Tensor]], kinds: Sequence[Kind]) -> Graph:
+    """The graph of a function of its arguments alone."""
+    trace = Trace(block=True)
+    with tracing(trace, grad=False):
+        inputs = [wrap(trace.input(k.type), k) for k in kinds]
+        values = [trace.read(t) for t in function(*inputs)]
+    return live(trace.builder.graph(values))
+
+
+def live(graph: Graph) -> Graph:
+    """The graph without nodes that nothing reads; inputs stay."""
+    wanted = set(graph.outputs)
+    nodes = []
+    for node in reversed(graph.nodes):
+        if any(v in wanted for v in node.outputs):
+            nodes.append(node)
+            wanted.update(node.inputs)
+    return graph.replace(nodes=reversed(nodes))
+
+
+@contextmanager
+def outside_randomness_refused(name: str) -> Iterator[None]:
+    """Raise `TraceError` when Python's or NumPy's own generator was used inside."""
+    python, legacy = random.getstate(), np.random.get_state()
+    yield
+    changed = []
+    if random.getstate() != python:
+        changed.append("Python's random module")
+    now = np.random.get_state()
+    assert isinstance(now, tuple) and isinstance(legacy, tuple)
+    if now[2] != legacy[2] or not np.array_equal(now[1], legacy[1]):
+        changed.append("NumPy's random module")
+    if changed:
+        raise TraceError(
+            f"{name}: {' and '.join(changed)} was used while tracing, and its numbers would be frozen"
+            " into the program; draw with ig.rand, ig.randn or ig.randint"
+        )
+
+
+def traced_like(trace: Trace, type: TensorType, requires_grad: bool, hint: str = "") -> Tensor:
+    """A stand-in for an argument."""
+    made = wrap(trace.input(type, hint), kind_of_type(type))
+    made.requires_grad = requires_grad and type.dtype.kind == "f"
+    return made

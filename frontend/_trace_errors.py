@@ -1,0 +1,57 @@
+"""The messages for Python code that cannot be recorded, each with the line and a remedy."""
+
+from __future__ import annotations
+
+from intaglio._core import Tensor
+from intaglio._scope import source_line, spot, where_of
+from intaglio.compiler.errors import TraceError
+from intaglio.compiler.ir import Value
+
+_REMEDIES = {
+    "bool()": (
+        "an `if` or `while` on a tensor's value can't be recorded: compute both sides and choose with"
+        " ig.where(condition, a, b), or run this part outside of the traced function"
+    ),
+    "len()": "the size is symbolic: use x.shape[0], which computes with sizes, or ig.scan for a loop",
+}
+_DEFAULT = (
+    "compute with the tensor itself, which records, or return it from the traced function and read"
+    " it outside"
+)
+
+
+def at(message: str) -> TraceError:
+    """A TraceError with the author's `file:line` and the text of that line."""
+    place = spot()
+    text = source_line(place)
+    shown = f": {text}" if text else ""
+    made = TraceError(f"{message} ({where_of(place)}{shown})")
+    made.located = True  # type: ignore[attr-defined]  # read by compiler.op.located
+    return made
+
+
+def refuse_reading(tensor: Tensor, wanted: str) -> TraceError:
+    """For Python code that wants the elements of a traced tensor."""
+    remedy = _REMEDIES.get(wanted, _DEFAULT)
+    what = "a traced value" if isinstance(tensor._data, Value) else "a tensor, while tracing,"
+    return at(
+        f"{wanted} of {what} {tensor._kind}: its elements are known only when the program runs;"
+        f" {remedy}"
+    )
+
+
+def data_dependent(name: str, tensor: Tensor) -> TraceError:
+    """For functions whose result has a shape that depends on elements."""
+    return at(
+        f"{name}: the shape of its result depends on data: the elements of {tensor._kind}, which are"
+        " known only when the program runs; use ig.where or a sum over a mask, which keep the shape,"
+        " or run it outside of the traced function"
+    )
+
+
+def escaped(op: str, tensor: Tensor) -> TraceError:
+    """For a traced value that outlived its trace."""
+    return at(
+        f"{op}: an operand of type {tensor._kind} is a value of a trace that has ended; it was kept"
+        " in a global, an attribute or a closure: return it from the traced function instead"
+    )

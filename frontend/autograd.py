@@ -1,0 +1,33 @@
+"""torch.autograd's names: `grad`, `backward`, `Function`, and the checks of derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from intaglio._backward import backward as _backward, grad
+from intaglio._core import Tensor
+from intaglio._custom import Function, custom_vjp
+from intaglio._gradcheck import gradcheck, gradgradcheck
+from intaglio._modes import enable_grad, inference_mode, no_grad, set_grad_enabled
+
+__all__ = [
+    "Function", "backward", "custom_vjp", "enable_grad", "grad", "gradcheck", "gradgradcheck",
+    "inference_mode", "no_grad", "set_grad_enabled",
+]  # fmt: skip
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the derivatives of `tensors` (weighted by `grad_tensors`) to the `.grad` of the leaves."""
+    roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if grad_tensors is None:
+        weights: list[Tensor | None] = [None] * len(roots)
+    else:
+        weights = [grad_tensors] if isinstance(grad_tensors, Tensor) else list(grad_tensors)
+    _backward(roots, weights, retain_graph, create_graph, inputs)
