@@ -1,4 +1,4 @@
-"""The thread pool: every chunk once, steps in order, errors, stops, late threads, forks, concurrent callers, exit."""
+"""The thread pool: chunks, steps, errors, stops, forks, concurrent callers, exit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import pool
+import pool_library as pool
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
@@ -149,7 +149,7 @@ def test_a_forked_child_has_a_pool_of_its_own() -> None:
 
 def test_the_process_ends_with_workers_alive() -> None:
     text = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import pool\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); import pool_library as pool\n"
         "chain = pool.Chain(); assert chain.run(4)[0] == 0; chain.check(); print('ran')\n"
     )
     done = subprocess.run(

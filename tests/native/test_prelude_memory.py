@@ -1,10 +1,11 @@
-"""The prelude's loads, stores, joins and Philox: only the wanted elements are touched, and orders are fixed."""
+"""The prelude's loads, stores, joins and Philox: what is touched, and in which order."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import mmap
+import re
 import sys
 from pathlib import Path
 
@@ -12,9 +13,8 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import inputs
-import kernels
-from kernels import C_TYPES, NUMPY, bits, compile_c
+import prelude_inputs as inputs
+from prelude_kernels import C_TYPES, NUMPY, bits, compile_c
 
 STORED = ("f32", "f64", "i64", "i32", "u32", "i16", "i8", "u8", "bool")
 JOINED = ("f32", "f64", "i64", "i32", "u32")
@@ -22,38 +22,53 @@ BUILDS = {"native": (), "avx2": ("-mno-avx512f",), "any": ("-DIG_FORCE_WIDTH=4",
 LENGTHS = (64, 32, 1)
 
 
+PER_TYPE = """
+void copyN_T(const C *p, C *q, int n) { igN_store_T(q, igN_load_T(p, n), n); }
+void fullN_T(const C *p, C *q) { igN_store_T(q, igN_load_T(p, N), N); }
+void paddedN_T(const C *p, C *q, int n) { igN_store_T(q, igN_load_T(p, n), N); }
+void stridedN_T(const C *p, C *q, int64_t s, int n) { igN_store_T(q, igN_strided_T(p, s, n), n); }
+void spreadN_T(const C *p, C *q, int64_t s, int n) {
+  igN_store_strided_T(q, s, igN_load_T(p, n), n);
+}
+void gatherN_T(const C *p, C *q, const int64_t *at, int n) {
+  igN_store_T(q, igN_gather_T(p, igN_load_i64(at, n), n), n);
+}
+void scatterN_T(const C *p, C *q, const int64_t *at, int n) {
+  igN_scatter_T(q, igN_load_i64(at, n), igN_load_T(p, n), n);
+}
+"""
+PER_JOIN = "void FN_T(const C *p, C *q) { *q = igN_F_T(igN_load_T(p, N)); }\n"
+PER_LENGTH = """
+void iotaN(int64_t *p, int32_t *q, uint8_t *m, int64_t base, int n) {
+  igN_store_i64(p, igN_iota_i64(base), N);
+  igN_store_i32(q, igN_iota_i32((int32_t)base), N);
+  igN_store_bool(m, igN_tail_bool(n), N);
+}
+int anyN(const uint8_t *p) { return igN_any_bool(igN_load_bool(p, N)); }
+int allN(const uint8_t *p) { return igN_all_bool(igN_load_bool(p, N)); }
+void philoxN(uint32_t *q, const int64_t *at, int64_t seed, int64_t draw, int word) {
+  igN_store_u32(q, igN_philox_u32(seed, draw, igN_load_i64(at, N), word), N);
+}
+"""
+
+
 def memory_text(length: int) -> str:
-    """C functions that copy, stride, gather and scatter n elements of each stored type."""
-    text = ""
+    """C functions that copy, stride, gather, scatter and join elements of each stored type.
+
+    In the templates N is the block's length, T the type's name, C its C type, F a join.
+    """
+
+    def fill(template: str, **words: str) -> str:
+        for word, text in {"N": str(length), **words}.items():
+            template = re.sub(rf"(?<![A-Z]){word}(?![A-Z])", text, template)
+        return template
+
+    text = fill(PER_LENGTH)
     for t in STORED:
-        b, c = f"ig{length}_", C_TYPES[t]
-        text += (
-            f"void copy{length}_{t}(const {c} *p, {c} *q, int n) {{ {b}store_{t}(q, {b}load_{t}(p, n), n); }}\n"
-            f"void full{length}_{t}(const {c} *p, {c} *q) {{ {b}store_{t}(q, {b}load_{t}(p, {length}), {length}); }}\n"
-            f"void padded{length}_{t}(const {c} *p, {c} *q, int n) {{ {b}store_{t}(q, {b}load_{t}(p, n), {length}); }}\n"
-            f"void strided{length}_{t}(const {c} *p, {c} *q, int64_t s, int n)"
-            f" {{ {b}store_{t}(q, {b}strided_{t}(p, s, n), n); }}\n"
-            f"void spread{length}_{t}(const {c} *p, {c} *q, int64_t s, int n)"
-            f" {{ {b}store_strided_{t}(q, s, {b}load_{t}(p, n), n); }}\n"
-            f"void gather{length}_{t}(const {c} *p, {c} *q, const int64_t *at, int n)"
-            f" {{ {b}store_{t}(q, {b}gather_{t}(p, {b}load_i64(at, n), n), n); }}\n"
-            f"void scatter{length}_{t}(const {c} *p, {c} *q, const int64_t *at, int n)"
-            f" {{ {b}scatter_{t}(q, {b}load_i64(at, n), {b}load_{t}(p, n), n); }}\n"
-        )
-    text += (
-        f"void iota{length}(int64_t *p, int32_t *q, uint8_t *m, int64_t base, int n) {{\n"
-        f"  ig{length}_store_i64(p, ig{length}_iota_i64(base), {length});\n"
-        f"  ig{length}_store_i32(q, ig{length}_iota_i32((int32_t)base), {length});\n"
-        f"  ig{length}_store_bool(m, ig{length}_tail_bool(n), {length}); }}\n"
-        f"int any{length}(const uint8_t *p) {{ return ig{length}_any_bool(ig{length}_load_bool(p, {length})); }}\n"
-        f"int all{length}(const uint8_t *p) {{ return ig{length}_all_bool(ig{length}_load_bool(p, {length})); }}\n"
-        f"void philox{length}(uint32_t *q, const int64_t *at, int64_t seed, int64_t draw, int word)"
-        f" {{ ig{length}_store_u32(q, ig{length}_philox_u32(seed, draw, ig{length}_load_i64(at, {length}), word), {length}); }}\n"
-    )
+        text += fill(PER_TYPE, C=C_TYPES[t], T=t)
     for t in JOINED:
         for name in ("sum", "prod", "max", "min"):
-            c = C_TYPES[t]
-            text += f"void {name}{length}_{t}(const {c} *p, {c} *q) {{ *q = ig{length}_{name}_{t}(ig{length}_load_{t}(p, {length})); }}\n"
+            text += fill(PER_JOIN.replace("FN", f"{name}N"), F=name, C=C_TYPES[t], T=t)
     return text
 
 

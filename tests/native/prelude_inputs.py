@@ -1,4 +1,4 @@
-"""Inputs for the prelude's tests: special values, every exponent, and the ranges where functions are hard."""
+"""Inputs for the prelude's tests: special values, every exponent, ranges that are hard."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SPECIAL = [
 
 
 def floats(dtype: type, count: int, seed: int = 0) -> np.ndarray:
-    """About `count` values of `dtype`: special ones, uniform bit patterns, and uniform values near 0 and 1."""
+    """About `count` values of `dtype`: special ones, any bits, and values near 0 and 1."""
     rng = np.random.default_rng(seed)
     info = np.finfo(dtype)
     words = rng.integers(0, 2**info.bits, count // 2, dtype=f"u{info.bits // 8}").view(dtype)

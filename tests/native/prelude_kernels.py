@@ -1,4 +1,4 @@
-"""Drivers around the prelude: C text that applies each function to arrays, compiled once per build and called by ctypes."""
+"""Drivers around the prelude: C text that applies each function to arrays, called by ctypes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,61 @@ from pathlib import Path
 import numpy as np
 
 PRELUDE = Path(__file__).parents[2] / "compiler" / "codegen" / "prelude"
-FLAGS = "-O2 -march=native -std=gnu99 -ffp-contract=off -fno-math-errno -fno-trapping-math".split()
+FLAGS = [
+    "-O2",
+    "-march=native",
+    "-std=gnu99",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+]
 C_TYPES = {
-    "f32": "float", "f64": "double", "i64": "int64_t", "i32": "int32_t", "u32": "uint32_t",
-    "bool": "uint8_t", "i16": "int16_t", "i8": "int8_t", "u8": "uint8_t",
-}  # fmt: skip
+    "f32": "float",
+    "f64": "double",
+    "i64": "int64_t",
+    "i32": "int32_t",
+    "u32": "uint32_t",
+    "bool": "uint8_t",
+    "i16": "int16_t",
+    "i8": "int8_t",
+    "u8": "uint8_t",
+}
 NUMPY = {
-    "f32": np.float32, "f64": np.float64, "i64": np.int64, "i32": np.int32, "u32": np.uint32,
-    "bool": np.bool_, "i16": np.int16, "i8": np.int8, "u8": np.uint8,
-}  # fmt: skip
+    "f32": np.float32,
+    "f64": np.float64,
+    "i64": np.int64,
+    "i32": np.int32,
+    "u32": np.uint32,
+    "bool": np.bool_,
+    "i16": np.int16,
+    "i8": np.int8,
+    "u8": np.uint8,
+}
 COMPUTE = ("f32", "f64", "i64", "i32", "u32", "bool")
 FLOATS = ("f32", "f64")
 INTEGERS = ("i64", "i32", "u32")
 
-ELEMENTARY = (
-    "exp expm1 exp2 log log1p log2 log10 sin cos tan tanh sinh cosh asin acos atan sigmoid erf erfc"
-).split()
+ELEMENTARY = [
+    "exp",
+    "expm1",
+    "exp2",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sinh",
+    "cosh",
+    "asin",
+    "acos",
+    "atan",
+    "sigmoid",
+    "erf",
+    "erfc",
+]
 
 Function = tuple[str, tuple[str, ...], str]  # name without the block, operand types, result type
 
@@ -38,9 +77,19 @@ def functions() -> list[Function]:
     """Every elementwise function of the prelude."""
     found: list[Function] = []
     for t in FLOATS:
-        unary = (
-            ELEMENTARY + "neg abs sqrt rsqrt recip floor ceil trunc round sign exp_flushed".split()
-        )
+        unary = ELEMENTARY + [
+            "neg",
+            "abs",
+            "sqrt",
+            "rsqrt",
+            "recip",
+            "floor",
+            "ceil",
+            "trunc",
+            "round",
+            "sign",
+            "exp_flushed",
+        ]
         found += [(f"{name}_{t}", (t,), t) for name in unary]
         binary = (
             "add sub mul div minimum maximum copysign pow atan2 truncmod floormod floordiv truncdiv"
@@ -55,12 +104,12 @@ def functions() -> list[Function]:
         found += [(f"{name}_{t}", (t, t), t) for name in binary.split()]
     found.append(("mulhi_u32", ("u32", "u32"), "u32"))
     for t in COMPUTE:
-        found += [(f"{name}_{t}", (t, t), "bool") for name in "eq ne lt le gt ge".split()]
+        found += [(f"{name}_{t}", (t, t), "bool") for name in ["eq", "ne", "lt", "le", "gt", "ge"]]
         found.append((f"select_{t}", ("bool", t, t), t))
         found += [(f"cast_{t}_{u}", (t,), u) for u in COMPUTE]
     found += [(f"{name}_bool", ("bool", "bool"), "bool") for name in ("and", "or", "xor")]
     found.append(("not_bool", ("bool",), "bool"))
-    casts = "f32_i32 i32_f32 f32_u32 u32_f32 f64_i64 i64_f64".split()
+    casts = ["f32_i32", "i32_f32", "f32_u32", "u32_f32", "f64_i64", "i64_f64"]
     found += [(f"bitcast_{c}", (c[:3],), c[4:]) for c in casts]
     return found
 
