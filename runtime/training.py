@@ -124,14 +124,14 @@ class Run:
         self.position = Position()
         if saved:
             self.position = _position(saved)
-        seed, shuffle, batch = saved.get("seed"), saved.get("shuffle"), saved.get("batch_size")
-        self.seed = int(seed or 0) if wanted.seed is None else wanted.seed
-        self.shuffle = (shuffle is not False) if wanted.shuffle is None else wanted.shuffle
+        shuffle = saved.get("shuffle") is not False
+        self.seed = _whole(saved, "seed", 0) if wanted.seed is None else wanted.seed
+        self.shuffle = shuffle if wanted.shuffle is None else wanted.shuffle
         if not 0 <= self.seed < 1 << 63:
             raise DataError(f"seed {self.seed}: from 0 to 2^63 - 1")
         size = wanted.batch_size
-        if size is None and isinstance(batch, int):
-            size = batch
+        if size is None and "batch_size" in saved:
+            size = _whole(saved, "batch_size", 0)
         self.batch_size = self.batching.choose(size, DEFAULT_BATCH)
         self.spans = self.batching.spans(self.batch_size)
         if not self.spans:
@@ -253,20 +253,25 @@ def _saved(metadata: Mapping[str, object]) -> dict[str, object]:
     return {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
 
 
+def _whole(saved: Mapping[str, object], key: str, otherwise: int) -> int:
+    """A saved whole number; raises `DataError` where it is none."""
+    value = saved.get(key, otherwise)
+    if not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise _damaged()
+    return value
+
+
 def _position(saved: Mapping[str, object]) -> Position:
     """The saved position; raises `DataError` where the metadata make no sense."""
-    try:
-        numbers = [int(str(saved[key])) for key in ("epoch", "step", "seen")]
-        sums = {
-            key.removeprefix("sum."): float.fromhex(str(value))
-            for key, value in saved.items()
-            if key.startswith("sum.")
-        }
-    except (KeyError, ValueError, OverflowError):
-        raise _damaged() from None
-    if min(numbers) < 0 or max(numbers) >= 1 << 62:
-        raise _damaged()
-    return Position(*numbers, sums)
+    sums = {}
+    for key, value in saved.items():
+        if key.startswith("sum."):
+            try:
+                sums[key.removeprefix("sum.")] = float.fromhex(str(value))
+            except (ValueError, OverflowError):
+                raise _damaged() from None
+    epoch, step, seen = (_whole(saved, key, -1) for key in ("epoch", "step", "seen"))
+    return Position(epoch, step, seen, sums)
 
 
 def _damaged() -> DataError:

@@ -95,7 +95,7 @@ def measure(
     begin = clock()
     call_leaves(function, leaves)
     first = clock() - begin
-    times = []
+    times: list[float] = []
     end = clock() + seconds
     while len(times) < CALLS and (not times or clock() < end):
         begin = clock()

@@ -76,13 +76,15 @@ def staged(function: Function, after: str | None) -> Function:
 def graph_after(graph: Graph, after: str) -> Graph:
     """The graph after the passes up to the last one called `after`."""
     from intaglio.compiler.passes import PIPELINE
+    from intaglio.compiler.passes.fuse import fuse
 
-    names = [step.__name__ for step in PIPELINE]
+    steps = (*PIPELINE, fuse)
+    names = [step.__name__ for step in steps]
     if after not in names:
         raise click.BadParameter(
             f"there is no pass {after!r}; in order: {', '.join(names)}", param_hint="'--after'"
         )
-    for step in PIPELINE[: len(names) - names[::-1].index(after)]:
+    for step in steps[: len(names) - names[::-1].index(after)]:
         graph = step(graph)
     return graph
 
