@@ -1,8 +1,7 @@
 """Run a graph node by node on NumPy arrays: the meaning of graphs, for tests, tools and machines
 without a C compiler.
 
-Symbolic sizes are solved from the arrays' shapes (`bind_sizes`): a dim in which just one symbol is
-unknown, and that once, gives its value; this repeats until nothing new is found. Then every dim and
+Symbolic sizes are solved from the arrays' shapes (`bind_sizes`, see `solve`); then every dim and
 every constraint is checked.
 """
 
@@ -13,12 +12,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from intaglio.compiler.dims import Size, Symbol, evaluate, symbols, terms_of
+from intaglio.compiler.dims import evaluate, symbols
 from intaglio.compiler.dtypes import dtype_of
 from intaglio.compiler.errors import DTypeError, Error, ShapeError
 from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.op import Array, located, op_named
 from intaglio.compiler.passes.specialise import specialised
+from intaglio.compiler.solve import solve
 from intaglio.compiler.types import TensorType
 
 
@@ -106,7 +106,7 @@ def bind_sizes(
         for name, type, array in zip(names, types, arrays, strict=True)
         for k, size in enumerate(type.shape)
     ]
-    found = _solve([(size, value) for _, _, _, size, value in pairs])
+    found = solve([(size, value) for _, _, _, size, value in pairs])
     for name, type, k, size, value in pairs:
         for symbol in symbols(size).values():
             if symbol.name not in found:
@@ -133,43 +133,3 @@ def check_constraints(graph: Graph, sizes: Mapping[str, int]) -> None:
             raise ShapeError(
                 f"{constraint} is needed, but {a} {constraint.relation} {b} is false{place}"
             )
-
-
-def _solve(pairs: Sequence[tuple[Size, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    open_pairs = [(size, value) for size, value in pairs if not isinstance(size, int)]
-    while open_pairs:
-        left = []
-        for size, value in open_pairs:
-            unknown = [s for s in symbols(size).values() if s.name not in found]
-            if len(unknown) == 1:
-                solved = _solve_for(unknown[0], size, value, found)
-                if solved is not None:
-                    found[unknown[0].name] = solved
-                    continue
-            if unknown:
-                left.append((size, value))
-        if len(left) == len(open_pairs):
-            return found
-        open_pairs = left
-    return found
-
-
-def _solve_for(symbol: Symbol, size: Size, value: int, found: Mapping[str, int]) -> int | None:
-    """The symbol's value when `size` is affine in it and has `value`; None where it is not. A rest
-    is left to the check."""
-    factor, rest = 0, 0
-    for monomial, coefficient in terms_of(size):
-        others = [a for a in monomial if a != symbol]
-        count = len(monomial) - len(others)
-        if count > 1 or any(
-            symbol.name in symbols(a.left, a.right) for a in others if not isinstance(a, Symbol)
-        ):
-            return None
-        part = coefficient
-        for atom in others:
-            if not isinstance(atom, Symbol):
-                return None
-            part *= found[atom.name]
-        factor, rest = factor + part * count, rest + part * (1 - count)
-    return (value - rest) // factor if factor else None

@@ -7,6 +7,7 @@ from intaglio.compiler.dims import Constraint, collecting, symbols
 from intaglio.compiler.errors import Error, VerifyError
 from intaglio.compiler.ir import Graph, Node, Program, Value, blocks
 from intaglio.compiler.op import op_named, result_types
+from intaglio.compiler.solve import determined
 from intaglio.compiler.where import describe
 
 
@@ -93,14 +94,7 @@ def verify_program(program: Program) -> None:
                 if program.state[state].type != value.type:
                     declared = program.state[state].type
                     raise VerifyError(f"{where}: {state!r} is {declared}, not {value.type}")
-        free = symbols(
-            *(
-                s
-                for v in graph.inputs
-                for s in v.type.shape
-                if isinstance(s, int) or len(s.terms) == 1
-            )
-        )
+        free = determined(s for v in graph.inputs for s in v.type.shape)
         used = symbols(*(s for n in graph.nodes for v in n.outputs for s in v.type.shape))
-        for missing in used.keys() - free.keys():
+        for missing in used.keys() - free:
             raise VerifyError(f"{where}: no argument determines the size {missing!r}")

@@ -7,6 +7,7 @@ change `d` reaches the result. Such a Jacobian is diagonal, so that one rule ser
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -194,8 +195,16 @@ class Div(Binary):
         return g.neg(g.mul(g.div(d, b), y)) if k else g.div(d, b)
 
     def simplify(self, g: Any, xs: Sequence[Any], node: Any) -> Any:
-        """x / 1 = x."""
-        return xs[0] if is_bits(g, xs[1], 1.0) else None
+        """x / 1 = x; x / 2^k = x * 2^-k: the same number, rounded once."""
+        if is_bits(g, xs[1], 1.0):
+            return xs[0]
+        divisor = g.number_of(xs[1])
+        if divisor is None or not np.isfinite(divisor):
+            return None
+        fraction, exponent = math.frexp(divisor)
+        if abs(fraction) != 0.5 or abs(exponent) > 100 or g.type_of(xs[0]).dtype.size < 4:
+            return None
+        return g.mul(xs[0], g.like(1.0 / divisor, xs[1]))
 
 
 def is_bits(g: Any, value: Any, number: float) -> bool:

@@ -76,6 +76,12 @@ class Movement(Op):
         raise NotImplementedError
 
 
+def moved_fill(g: Any, x: Any, node: Any) -> Any:
+    """A moved fill is a fill of the new shape; None for other operands."""
+    number, made = g.number_of(x), node.output.type
+    return None if number is None else g.full(number, made.dtype, made.shape)
+
+
 def affine(position: Position, scale: int, offset: Size) -> Position:
     """`position * scale + offset`, for positions that are data too (with a number as offset)."""
     if isinstance(position, int | Dim):
@@ -155,7 +161,7 @@ class Reshape(Movement):
         before = g.producer(xs[0])
         if before is not None and before.op == self.name:
             return g.reshape(before.inputs[0], shape=shape)
-        return None
+        return moved_fill(g, xs[0], node)
 
 
 def regroup(old: Shape, new: Shape) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -237,7 +243,7 @@ class Permute(Movement):
         if before is not None and before.op == self.name:
             first = before.attributes["axes"]
             return g.permute(before.inputs[0], axes=tuple(first[a] for a in axes))
-        return None
+        return moved_fill(g, xs[0], node)
 
 
 def inverse(axes: Sequence[int]) -> tuple[int, ...]:
@@ -306,14 +312,11 @@ class Expand(Movement):
         shape, axes = node.attributes["shape"], node.attributes["axes"]
         if g.type_of(xs[0]).shape == shape:
             return xs[0]
-        value = g.number_of(xs[0])
-        if value is not None:
-            return g.full(value, g.type_of(xs[0]).dtype, shape)
         before = g.producer(xs[0])
         if before is not None and before.op == self.name:
             through = tuple(axes[a] for a in before.attributes["axes"])
             return g.expand(before.inputs[0], shape=shape, axes=through)
-        return None
+        return moved_fill(g, xs[0], node)
 
 
 # ------------------------------------------------------------------------- slice, flip, pad, concat
@@ -389,10 +392,7 @@ class Slice(Movement):
         """A slice of everything is nothing, a slice of a fill is a smaller fill."""
         if node.output.type.shape == g.type_of(xs[0]).shape:
             return xs[0]
-        value = g.number_of(xs[0])
-        return (
-            None if value is None else g.full(value, node.output.type.dtype, node.output.type.shape)
-        )
+        return moved_fill(g, xs[0], node)
 
 
 def _dilated(g: Ops[V], x: V, steps: Sequence[int]) -> V:
@@ -444,7 +444,7 @@ class Flip(Movement):
         if before is not None and before.op == self.name:
             again = before.attributes["axes"] == node.attributes["axes"]
             return before.inputs[0] if again else None
-        return None if node.attributes["axes"] else xs[0]
+        return moved_fill(g, xs[0], node) if node.attributes["axes"] else xs[0]
 
 
 class Pad(Movement):

@@ -28,8 +28,8 @@ def fold(graph: Graph, *, limit: int = 1024) -> Graph:
     for node in graph.nodes:
         operands = [here.get(v, v) for v in node.inputs]
         node = _with_folded_blocks(node, operands, limit)
-        with b.placed(node.where):
-            found = _folded(b, node, operands, limit)
+        b.places = node.where
+        found = _folded(b, node, operands, limit)
         if found is None:
             b.append(node)
         else:
@@ -47,7 +47,7 @@ def _with_folded_blocks(node: Node, operands: Sequence[Value], limit: int) -> No
 
 
 def _folded(b: Rewriter, node: Node, operands: Sequence[Value], limit: int) -> list[Value] | None:
-    if not operands:
+    if not operands or not all(_is_known(b, v) for v in operands):
         return None
     filled = _folded_fill(b, node, operands)
     if filled is not None:
@@ -61,6 +61,11 @@ def _folded(b: Rewriter, node: Node, operands: Sequence[Value], limit: int) -> l
         return None
     made = _computed(node, known)
     return None if made is None else [_value(b, array) for array in made]
+
+
+def _is_known(b: Rewriter, value: Value) -> bool:
+    node = b.producer(value)
+    return node is not None and node.op in ("full", "constant")
 
 
 def _folded_fill(b: Rewriter, node: Node, operands: Sequence[Value]) -> Value | None:

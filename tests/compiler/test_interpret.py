@@ -5,13 +5,14 @@ import pytest
 
 from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import float32, float64, int64
-from intaglio.compiler.errors import DTypeError, IndexError, ShapeError
+from intaglio.compiler.errors import DTypeError, IndexError, ShapeError, VerifyError
 from intaglio.compiler.interpret import bind_sizes, interpret
-from intaglio.compiler.ir import Graph
+from intaglio.compiler.ir import Function, Graph, Program
 from intaglio.compiler.op import Builder
 from intaglio.compiler.passes.specialise import specialise
+from intaglio.compiler.solve import determined
 from intaglio.compiler.types import TensorType
-from intaglio.compiler.verify import verify
+from intaglio.compiler.verify import verify, verify_program
 from intaglio.compiler.where import Where
 
 N, M = Dim("n"), Dim("m", min=2, max=6)
@@ -136,3 +137,22 @@ def test_outputs_may_be_inputs_and_repeat():
     y = b.neg(x)
     found = interpret(b.graph([x, y, y, x]), [np.ones(2)])
     assert [f.tolist() for f in found] == [[1, 1], [-1, -1], [-1, -1], [1, 1]]
+
+
+def test_which_symbols_shapes_tell():
+    n, m, k = (Dim(name) for name in "nmk")
+    assert determined([2 * n + 1, 4, n * m]) == {"n", "m"}
+    assert determined([n * m]) == set()
+    assert determined([n * n, k // 2]) == set()
+    assert determined([n + m + k, m - 3, n * m + 1]) == {"n", "m", "k"}
+
+
+def test_a_program_may_find_a_size_in_an_affine_dim():
+    b = Builder()
+    x = b.input(TensorType(float64, (2 * N + 1,)))
+    half = b.slice(x, starts=(0,), stops=(N,), steps=(1,))
+    function = Function("half", b.graph([half]), ("x",), ("y",))
+    verify_program(Program({"half": function}))
+    lost = Function("lost", b.graph([b.full(0.0, float64, (M,))]), ("x",), ("y",))
+    with pytest.raises(VerifyError, match="no argument determines the size 'm'"):
+        verify_program(Program({"lost": lost}))

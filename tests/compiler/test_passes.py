@@ -129,6 +129,7 @@ def test_what_does_nothing_goes(build):
         lambda b, x: b.sub(x, b.like(-0.0, x)),  # -0 - -0 is 0
         lambda b, x: b.mul(x, b.like(0.0, x)),  # NaN, inf, -0
         lambda b, x: b.div(x, x),
+        lambda b, x: b.div(x, b.like(3.0, x)),
         lambda b, x: b.sub(x, x),
         lambda b, x: b.log(b.exp(x)),
         lambda b, x: b.cast(b.cast(x, dtype=float32), dtype=float64),
@@ -154,6 +155,28 @@ def test_two_movements_become_one():
         inputs=1,
     )
     assert ops(simplify(graph)) == ["expand"]
+
+
+def test_division_by_a_power_of_two_is_a_product():
+    values = np.array([1.0, -3.0, 5e-324, 1e308, np.inf, 0.0, -0.0, 1.2e-308])
+    for divisor in (4.0, -0.5, 2.0**90):
+        graph, _ = built(
+            lambda b, x, d=divisor: b.div(x, b.like(d, x)), TensorType(float64, (8,)), 1
+        )
+        made = simplify(graph)
+        assert "div" not in ops(made)
+        assert same_bits(interpret(made, [values]), interpret(graph, [values]))
+
+
+def test_moved_fills_are_fills():
+    def build(b, x):
+        flat = b.reshape(b.like(2.5, x), shape=(2, 6))
+        return b.flip(b.permute(flat, axes=(1, 0)), axes=(0,))
+
+    graph, _ = built(build, inputs=1)
+    made = simplify(graph)
+    assert ops(made) == ["full"]
+    assert made.outputs[0].type.shape == (6, 2)
 
 
 def test_symbolic_shapes_simplify_by_their_normal_form():
