@@ -12,5 +12,6 @@ from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so regist
     matmul,
     movement,
     reduce,
+    slicing,
     transcendental,
 )
