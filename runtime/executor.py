@@ -8,16 +8,22 @@ So a graph is compiled twice at most."""
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 
-from intaglio.compiler.errors import ArgumentError
+from intaglio.compiler.dims import symbols
+from intaglio.compiler.errors import ArgumentError, CompileError
 from intaglio.compiler.interpret import evaluating, interpret
 from intaglio.compiler.ir import Function, Graph, Value
 from intaglio.runtime.arrays import Array, address
+from intaglio.runtime.settings import LOG
 from intaglio.runtime.signature import Signature, Sizes
+from intaglio.runtime.toolchain import find_toolchain
 
 
 class Form(Protocol):
@@ -80,31 +86,41 @@ class Executable:
     """A graph that can be called with arrays. Threads may call it at once.
 
     `updates` maps outputs to the inputs (states) that they replace: those outputs are written into
-    the inputs' arrays instead of being returned, and only if the call succeeds. `general` compiles
-    for run-time extents from the start; `backend` is `native`, `interpret`, or None for native
-    where a compiler is found."""
+    the inputs' arrays instead of being returned, and only if the call succeeds. The last `states`
+    inputs are states, mostly the same arrays from call to call: they are checked when they change.
+    `general` compiles for run-time extents from the start; `backend` is `native`, `interpret`, or
+    None for native where a compiler is found; `digest` identifies the graph, where something
+    cheaper than its text does."""
 
     def __init__(
         self,
         graph: Graph,
         *,
         updates: Mapping[int, int] | None = None,
+        states: int = 0,
         names: Sequence[str] = (),
         label: str = "",
         backend: str | None = None,
         max_memory: int | None = None,
         threads: int | None = None,
         general: bool = False,
+        digest: str = "",
     ) -> None:
-        self.graph = graph
+        self.graph, self.label = graph, label
         self.updates = dict(updates or {})
         self.names = tuple(names) or tuple(f"input {k}" for k in range(len(graph.inputs)))
+        types = [v.type for v in graph.inputs]
+        if symbols(*(s for t in types[len(types) - states :] for s in t.shape)):
+            states = 0  # their sizes take part in each call
+        self._count = len(types) - states
         self.signature = Signature(
-            [v.type for v in graph.inputs], self.names, graph.constraints, label
+            types[: self._count], self.names[: self._count], graph.constraints, label
         )
-        self.label, self.backend = label, backend
-        self.max_memory, self.threads = max_memory, threads
-        self.general, self.compiles = general, 0
+        self._kept = Signature(types[self._count :], self.names[self._count :], (), label)
+        self._trusted: list[Array | None] = [None] * states
+        self._written: _Written | None = None
+        self._options = Options(backend, max_memory, digest, label)
+        self.threads, self.general, self.compiles = threads, general, 0
         self._general: Form | None = None
         self._special: dict[tuple[int, ...], Form] = {}
         self._building = threading.Lock()
@@ -112,20 +128,21 @@ class Executable:
 
     def __call__(self, arrays: Sequence[object]) -> list[Array]:
         """The results for these arrays, in the order of the graph's outputs."""
-        admitted = self.signature.admit(arrays)
+        count = self._count
+        given = arrays if count == len(arrays) else arrays[:count]
+        admitted = self.signature.admit(given)
         sizes = self.signature.bind(admitted)
+        if len(arrays) > count:
+            admitted += self._admit_states(arrays[count:])
+        form = self._special.get(sizes.key) or self._general or self.form(sizes)
         if not self.updates:
-            return self.form(sizes).run(admitted, sizes, self.threads)
-        self._check_states(arrays, admitted)
-        form = self.form(sizes)
+            return form.run(admitted, sizes, self.threads)
+        self._keep_apart(arrays, admitted)
         with self._writing:
             return form.run(admitted, sizes, self.threads)
 
     def form(self, sizes: Sizes) -> Form:
         """The form that serves these sizes, compiled now if there is none yet."""
-        found = self._special.get(sizes.key) or self._general
-        if found is not None:
-            return found
         with self._building:
             found = self._special.get(sizes.key) or self._general
             if found is None:
@@ -139,46 +156,101 @@ class Executable:
 
     def _compile(self, sizes: Sizes | None) -> Form:
         self.compiles += 1
-        return compile_form(self.graph, self.updates, sizes, self.names, self.backend)
+        return compile_form(self.graph, self.updates, self._count, sizes, self._options)
 
-    def _check_states(self, given: Sequence[object], arrays: list[Array]) -> None:
-        """States are written in place: they must be writable arrays of the right layout, apart from
-        each other; an operand that overlaps one is copied."""
-        states = sorted((address(arrays[j]), j) for j in self.updates.values())
-        end = -1
-        for start, j in states:
-            if arrays[j] is not given[j] or not arrays[j].flags.writeable:
-                raise ArgumentError(
-                    f"{self.signature.place(j)} is updated in place: a writable, dense array is "
-                    "wanted"
-                )
-            if start < end:
-                raise ArgumentError(f"{self.signature.place(j)} overlaps another updated state")
-            end = max(end, start + arrays[j].nbytes)
-        low, high, written = states[0][0], end, {j for _, j in states}
+    # ------------------------------------------------------------------------------------- states
+
+    def _admit_states(self, arrays: Sequence[object]) -> list[Array]:
+        """The arrays of the states; those not seen in the last call are checked."""
+        trusted = self._trusted
         for k, array in enumerate(arrays):
-            if k in written:
-                continue
-            start = address(array)
-            if (
-                start < high
-                and low < start + array.nbytes
-                and any(
-                    start < s + arrays[j].nbytes and s < start + array.nbytes for s, j in states
-                )
-            ):
-                arrays[k] = array.copy()
+            if array is not trusted[k]:
+                admitted = self._kept.admit(arrays)
+                self._kept.bind(admitted)
+                self._trusted = list(admitted)
+                return admitted
+        return list(arrays)  # type: ignore[arg-type]  # the very arrays that were admitted before
+
+    def _keep_apart(self, given: Sequence[object], arrays: list[Array]) -> None:
+        """See that the updated arrays are writable and apart from each other, and copy operands
+        that overlap one."""
+        targets = [arrays[j] for j in self.updates.values()]
+        written = self._written
+        if written is None or not written.same(targets):
+            for array, j in zip(targets, self.updates.values(), strict=True):
+                if array is not given[j] or not array.flags.writeable:
+                    raise ArgumentError(
+                        f"{self._place(j)} is updated in place: a writable, dense array is wanted"
+                    )
+            written = _Written(targets)
+            if written.overlapping:
+                raise ArgumentError(f"{self.label or 'the graph'}: two updated states overlap")
+            self._written = written
+        inside = set(self.updates.values())
+        for k in range(len(arrays)):
+            if k not in inside and written.meets(arrays[k]):
+                arrays[k] = arrays[k].copy()
+
+    def _place(self, number: int) -> str:
+        return f"{self.label}: {self.names[number]}" if self.label else self.names[number]
+
+
+class _Written:
+    """The memory that a call updates."""
+
+    def __init__(self, arrays: list[Array]) -> None:
+        self._arrays = arrays
+        spans = sorted((address(a), address(a) + a.nbytes) for a in arrays)
+        self._starts = [start for start, _ in spans]
+        self._ends = [end for _, end in spans]
+        self.overlapping = any(b < e for e, b in zip(self._ends, self._starts[1:], strict=False))
+
+    def same(self, arrays: list[Array]) -> bool:
+        """Whether these are the very arrays."""
+        return all(a is b for a, b in zip(self._arrays, arrays, strict=True))
+
+    def meets(self, array: Array) -> bool:
+        """Whether an array shares a byte with them."""
+        start = address(array)
+        end = start + array.nbytes
+        k = bisect_right(self._ends, start)
+        return k < len(self._starts) and self._starts[k] < end
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a form is compiled."""
+
+    backend: str | None = None
+    max_memory: int | None = None
+    digest: str = ""
+    label: str = ""
 
 
 def compile_form(
-    graph: Graph,
-    updates: Mapping[int, int],
-    sizes: Sizes | None,
-    names: Sequence[str],
-    backend: str | None,
+    graph: Graph, updates: Mapping[int, int], stable: int, sizes: Sizes | None, options: Options
 ) -> Form:
     """The native form, or the interpreter, with a warning, where there is no compiler."""
-    return Interpreted(graph, updates)
+    if options.backend == "interpret":
+        return Interpreted(graph, updates)
+    try:
+        find_toolchain()
+    except CompileError as error:
+        if options.backend == "native":
+            raise
+        _warn_once(str(error))
+        return Interpreted(graph, updates)
+    from intaglio.runtime.compile import lowered_graph
+    from intaglio.runtime.native_form import NativeForm
+
+    named = None if sizes is None else sizes.by_name
+    lowered = lowered_graph(graph, updates, named, options.digest, options.label)
+    return NativeForm(lowered, updates, stable, options.label, options.max_memory)
+
+
+@lru_cache(maxsize=4)
+def _warn_once(reason: str) -> None:
+    LOG.warning("%s; functions run in NumPy meanwhile: slow, and with other last bits", reason)
 
 
 def compile_graph(graph: Graph, **options: Any) -> Executable:
@@ -201,7 +273,14 @@ class FunctionExecutable(Executable):
         first = len(function.results)
         updates = {first + k: place[s] for k, s in enumerate(function.updates)}
         names = (*function.arguments, *self.states)
-        super().__init__(graph, updates=updates, names=names, label=function.name, **options)
+        super().__init__(
+            graph,
+            updates=updates,
+            states=len(self.states),
+            names=names,
+            label=function.name,
+            **options,
+        )
 
 
 def compile_function(function: Function, **options: Any) -> FunctionExecutable:

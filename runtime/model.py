@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from intaglio.compiler.errors import ArgumentError, DeviceError
 from intaglio.compiler.ir import Function, Program
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.executor import FunctionExecutable
+from intaglio.runtime.locks import NoLock
 from intaglio.runtime.settings import parse_bytes
 from intaglio.runtime.state import States
 from intaglio.runtime.structure import LEAF, builder, by_parameter, flatten
@@ -141,7 +142,7 @@ class Model:
         from intaglio.runtime.file import write
 
         kept = dict(self.metadata if metadata is None else metadata)
-        with self.state.lock.reading():
+        with self.state.lock.reading:
             values = {name: self.state.array(name) for name in self.state}
             write(os.fspath(path), self.program, values, kept)
 
@@ -154,6 +155,7 @@ class LoadedFunction:
         self.model, self.function = model, function
         self.name = function.name
         self.executable = FunctionExecutable(function, **model._options)
+        self._names = self.executable.states
         self._build = builder(function.output_structure)
         names = function.parameters or function.arguments
         self.parameters = names
@@ -164,15 +166,11 @@ class LoadedFunction:
         self._flat = all(part == LEAF for part in parts)
         self._writes = frozenset(function.updates)
         states = model.state
-        self._lock: AbstractContextManager[None] | None = None
-        reads_written = bool(model.written & set(self.executable.states))
-        self._enter = (
-            states.lock.writing
-            if self._writes
-            else states.lock.reading
-            if reads_written
-            else nullcontext
-        )
+        self._held: AbstractContextManager[None] = NoLock()
+        if self._writes:
+            self._held = states.lock.writing
+        elif model.written & set(self.executable.states):
+            self._held = states.lock.reading
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it."""
@@ -181,8 +179,8 @@ class LoadedFunction:
         else:
             leaves = list(args)
         states = self.model.state
-        with self._enter():
-            for name in self.executable.states:
+        with self._held:
+            for name in self._names:
                 leaves.append(states.writable(name) if name in self._writes else states.array(name))
             return self._build(self.executable(leaves))
 

@@ -103,7 +103,7 @@ def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+    return get_type_hints(kind, None, {"Dim": Dim})  # the alias `Size` names it in quotes
 
 
 def decode(hint: Any, data: Any, dims: Mapping[str, Dim]) -> Any:

@@ -32,13 +32,13 @@ class States(MutableMapping[str, Array]):
             self._arrays[name] = _checked(values[name], state)
 
     def __getitem__(self, name: str) -> Array:
-        with self.lock.reading():
+        with self.lock.reading:
             return self._arrays[self._named(name)].copy()
 
     def __setitem__(self, name: str, value: object) -> None:
         first = self._named(name)
         fresh = np.array(_checked(value, self.declared[first]))
-        with self.lock.writing():
+        with self.lock.writing:
             self._arrays[first] = fresh
             self._own.add(first)
 
@@ -74,7 +74,7 @@ class States(MutableMapping[str, Array]):
 
     def snapshot(self) -> dict[str, Array]:
         """Copies of all values, taken at one moment."""
-        with self.lock.reading():
+        with self.lock.reading:
             return {name: array.copy() for name, array in self._arrays.items()}
 
     def update_all(self, values: Mapping[str, object]) -> None:
@@ -83,7 +83,7 @@ class States(MutableMapping[str, Array]):
         for name, value in values.items():
             first = self._named(name)
             fresh[first] = np.array(_checked(value, self.declared[first]))
-        with self.lock.writing():
+        with self.lock.writing:
             self._arrays.update(fresh)
             self._own.update(fresh)
 

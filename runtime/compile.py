@@ -1,0 +1,115 @@
+"""From a graph to the text of its native function: the passes, lowering, and stored plans that skip
+both.
+
+With `INTAGLIO_DUMP=folder` everything is made anew, and the graph after each pass and the C text
+are written there, a folder per compile."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from intaglio.compiler.dims import symbols
+from intaglio.compiler.ir import Graph, Literal, blocks
+from intaglio.compiler.lower import Lowered, lower
+from intaglio.compiler.text import print_graph
+from intaglio.runtime.plans import stored
+from intaglio.runtime.toolchain import digest_of, find_toolchain
+from intaglio.runtime.version import __version__
+
+_numbers: Final = itertools.count()
+
+
+def lowered_graph(
+    graph: Graph,
+    updates: Mapping[int, int],
+    sizes: Mapping[str, int] | None,
+    digest: str = "",
+    label: str = "",
+) -> Lowered:
+    """The text and the buffers of a graph's function, specialised to `sizes` if they are given.
+
+    `digest` identifies the graph; it is computed from the graph when it is empty."""
+    folder = os.environ.get("INTAGLIO_DUMP")
+    if folder:
+        dump = Dump(Path(folder), label)
+        made = lower(optimised(graph, dump), sizes=sizes, in_place=updates)
+        for k, source in enumerate(made.sources):
+            dump.write(f"unit{k}.c", source)
+        return made
+    bound = "general" if sizes is None else repr(sorted(sizes.items()))
+    parts = (
+        digest or graph_digest(graph),
+        bound,
+        repr(sorted(updates.items())),
+        __version__,
+        _code_identity(),
+        find_toolchain().fingerprint,
+    )
+    known = symbols(*(s for v in graph.inputs for s in v.type.shape))
+    return stored(
+        Lowered,
+        parts,
+        known,
+        lambda: lower(optimised(graph), sizes=sizes, in_place=updates),
+    )
+
+
+def optimised(graph: Graph, dump: Dump | None = None) -> Graph:
+    """The graph after all passes."""
+    from intaglio.compiler.passes import PIPELINE
+
+    if dump is not None:
+        dump.graph("traced", graph)
+    for step in PIPELINE:
+        graph = step(graph)
+        if dump is not None:
+            dump.graph(step.__name__, graph)
+    return graph
+
+
+def graph_digest(graph: Graph) -> str:
+    """What identifies a graph: its text with the places, and the bytes of its literals."""
+    literals = hashlib.sha256()
+    waiting = [graph]
+    while waiting:
+        for node in waiting.pop().nodes:
+            waiting += [block for _, block in blocks(node)]
+            for value in node.attributes.values():
+                if isinstance(value, Literal):
+                    literals.update(repr(value).encode())
+                    literals.update(value.array.tobytes())
+    return digest_of(print_graph(graph), literals.hexdigest())
+
+
+@lru_cache(maxsize=1)
+def _code_identity() -> str:
+    """Times and sizes of the compiler's files: a plan made by other code is not read."""
+    home = Path(__file__).parent.parent / "compiler"
+    found = sorted((str(f), f.stat()) for f in home.rglob("*.py"))
+    return digest_of(*(f"{name} {about.st_mtime_ns} {about.st_size}" for name, about in found))
+
+
+class Dump:
+    """A folder for the texts of one compile."""
+
+    def __init__(self, folder: Path, label: str) -> None:
+        name = re.sub(r"[^A-Za-z0-9_]", "_", label)[:40] or "graph"
+        self._folder = folder / f"{os.getpid()}-{next(_numbers):03d}-{name}"
+        self._folder.mkdir(parents=True)
+        self._count = 0
+
+    def graph(self, name: str, graph: Graph) -> None:
+        """Write a graph as text, numbered in order."""
+        self.write(f"{self._count:02d}-{name}.txt", print_graph(graph) + "\n")
+        self._count += 1
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file."""
+        (self._folder / name).write_text(text, encoding="utf-8")
