@@ -13,7 +13,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from intaglio.tools.atomic import check_writable, replacing
 from intaglio.tools.options import machine_options, model_argument, open_model, parse_pairs
@@ -132,6 +131,8 @@ class Trainer:
 
     def epoch(self, asked: list[int]) -> Epoch | None:
         """The rest of one epoch, under a progress bar."""
+        from tqdm import tqdm
+
         run = self.run
         label = f"epoch {run.position.epoch + 1}/{self.epochs}"
         with tqdm(
