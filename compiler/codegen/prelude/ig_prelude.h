@@ -9,6 +9,10 @@
 #error "intaglio: -ffast-math would change the results"
 #endif
 
+#if defined(__x86_64__) && !defined(__FMA__) && !defined(__CUDACC__) && !defined(__CUDACC_RTC__)
+#error "intaglio: a CPU with fused multiply-add is required (compile with -march=native)"
+#endif
+
 #include "ig_base.h"
 #include "ig_coefficients.h"
 #include "ig_scalar.h"
