@@ -239,6 +239,7 @@ class Atan2(Elementwise):
     name, arity, compute, wide = "atan2", 2, np.arctan2, True
 
     def slope(self, g: Ops[V], k: int, d: V, y: V, a: V, b: V) -> Any:
-        """d b / (a^2 + b^2), -d a / (a^2 + b^2)"""
-        share = g.div(d, g.add(g.mul(a, a), g.mul(b, b)))
+        """d b / (a^2 + b^2), -d a / (a^2 + b^2); 0 at the origin (torch's choice)."""
+        square, zero = g.add(g.mul(a, a), g.mul(b, b)), g.like(0.0, d)
+        share = g.where(g.eq(square, zero), zero, g.div(d, square))
         return g.neg(g.mul(share, a)) if k else g.mul(share, b)
