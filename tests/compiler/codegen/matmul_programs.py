@@ -17,21 +17,31 @@ from intaglio.compiler.schedule.matmul import matmul_kernels, pack_kernels, pack
 from intaglio.compiler.schedule.template import Matrix, Product, TemplateResult
 
 Array = NDArray[Any]
-PRELUDE = Path(__file__).parents[3] / "compiler/codegen/prelude"
+ROOT = Path(__file__).parents[3]
+PRELUDE, NATIVE = ROOT / "compiler/codegen/prelude", ROOT / "runtime/native"
 FLAGS = ["-O2", "-march=native", "-std=gnu99", "-ffp-contract=off"]
 FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
+INCLUDES = [f"-I{PRELUDE}", f"-I{NATIVE}"]
 HEAD = """\
 #include "ig_prelude.h"
-typedef struct { int32_t id, threads; void *scratch; } ig_worker;
+#include "ig_abi.h"
 typedef struct { void *const *p; const int64_t *dims; } ig_args;
 #define IG_HEAD void *const *const p = ((const ig_args *)args)->p; \\
   const int64_t *const dims = ((const ig_args *)args)->dims; (void)p; (void)dims; (void)w;
+typedef struct { ig_args args; int64_t chunks; } whole;
 """
 ENTRY = """\
 void run_{name}(void *const *p, const int64_t *dims, void *scratch, int64_t lo, int64_t hi) {{
-  const ig_worker w = {{0, 1, scratch}};
+  const ig_worker w = {{.scratch = scratch}};
   const ig_args args = {{p, dims}};
   {name}(&w, &args, lo, hi);
+}}
+static int body_{name}(ig_worker *w, const void *args) {{
+  return w->ctx->step(w, {name}, args, ((const whole *)args)->chunks);
+}}
+int team_{name}(const ig_ctx *ctx, void *const *p, const int64_t *dims, int64_t chunks) {{
+  const whole args = {{{{p, dims}}, chunks}};
+  return ctx->run(ctx, body_{name}, &args, 0);
 }}
 """
 C_NAMES = {"f32": "float", "f64": "double", "i64": "int64_t", "i32": "int32_t", "u32": "uint32_t",
@@ -234,7 +244,7 @@ def compile_cases(
     # gcc does not see that at most 64 steps are turned together, and doubts a loop over them.
     quiet = ("unused-variable", "unused-function", "aggressive-loop-optimizations")
     command = ["gcc", *FLAGS, "-Wall", "-Werror", *(f"-Wno-{name}" for name in quiet)]
-    command += [*flags, "-fPIC", "-shared", f"-I{PRELUDE}", str(source), "-o", str(library)]
+    command += [*flags, "-fPIC", "-shared", *INCLUDES, str(source), "-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     loaded = ctypes.CDLL(str(library))

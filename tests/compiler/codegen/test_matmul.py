@@ -20,7 +20,7 @@ from intaglio.compiler.schedule.matmul_tile import cut, group, heights
 from tests.compiler.codegen.matmul_programs import (
     FLAGS,
     HEAD,
-    PRELUDE,
+    INCLUDES,
     Case,
     Compiled,
     compile_cases,
@@ -340,7 +340,7 @@ def test_text_is_short(folder: Path) -> None:
     source = folder / "short.c"
     source.write_text(HEAD + specialised)
     subprocess.run(
-        ["gcc", *FLAGS, f"-I{PRELUDE}", "-fsyntax-only", "-Wall", "-Werror", source], check=True
+        ["gcc", *FLAGS, *INCLUDES, "-fsyntax-only", "-Wall", "-Werror", source], check=True
     )
 
 
