@@ -58,6 +58,11 @@ class Snapshot:
         found: Tensor | None = self.slots[_SLOTS.index("_grad")]
         return found
 
+    @property
+    def data(self) -> Any:
+        """Its array before."""
+        return self.slots[_SLOTS.index("_data")]
+
     def restore(self) -> None:
         """Make the tensor what it was."""
         for name, value in zip(_SLOTS, self.slots, strict=True):
@@ -97,6 +102,7 @@ class Trace:
         self.captures: dict[int, Capture] = {}
         self.snapshots: dict[int, Snapshot] = {}
         self.assigned: set[int] = set()
+        self.grad_read: set[int] = set()  # leaves whose `.grad` decided what was recorded
         self.started: dict[int, Tensor] = {}
         self.deriving: Spot | None = None  # the place that the derivative recorded now belongs to
         self._places: dict[Any, Where] = {}
@@ -179,6 +185,12 @@ class Trace:
         slots = tuple(getattr(tensor, name) for name in _SLOTS)
         self.snapshots[id(tensor)] = Snapshot(tensor, slots, version)
 
+    def read_grad(self, tensor: Tensor) -> None:
+        """`.grad` is about to be read."""
+        self.note(tensor)
+        if id(tensor) not in self.assigned:
+            self.grad_read.add(id(tensor))
+
     def note_grad(self, tensor: Tensor, value: Tensor | None) -> None:
         """`.grad` is about to be assigned."""
         self.note(tensor)
@@ -187,6 +199,8 @@ class Trace:
     def gradient_before(self, leaf: Tensor) -> Tensor | None:
         """What a derivative is added to, where the leaf had no `.grad` when the trace began and it
         was not cleared since: in a program, a state that starts as zeros."""
+        if id(leaf) not in self.snapshots:
+            return None
         if not self.zero_gradients or id(leaf) in self.assigned or id(leaf) not in self.captures:
             return None
         zeros = wrap(np.zeros(tuple(leaf.shape), leaf.dtype.numpy), leaf._kind)
@@ -286,3 +300,23 @@ def traced_like(trace: Trace, type: TensorType, requires_grad: bool, hint: str =
     made = wrap(trace.input(type, hint), kind_of_type(type))
     made.requires_grad = requires_grad and type.dtype.kind == "f"
     return made
+
+
+def is_tracing() -> bool:
+    """Whether ops are being recorded into a program."""
+    return modes.trace is not None
+
+
+def copied_outside_trace(tensor: Tensor) -> Tensor:
+    """A new tensor with the elements that this one holds outside of the running trace: state that a
+    traced function makes for itself."""
+    data = tensor._data
+    if isinstance(data, Value):
+        trace = modes.trace
+        snapshot = trace.snapshots.get(id(tensor)) if trace is not None else None
+        if snapshot is None:
+            from intaglio._trace_errors import escaped
+
+            raise escaped("copied_outside_trace", tensor)
+        data = snapshot.slots[_SLOTS.index("_data")]
+    return wrap(np.array(data), tensor._kind)

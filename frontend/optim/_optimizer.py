@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 import intaglio as ig
+from intaglio._core import wrap
+from intaglio._modes import modes
 from intaglio._tensor import Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError
@@ -55,8 +59,8 @@ class ParameterGroup(dict[str, Any]):
         if tensors is None:
             return super().__getitem__(name)
         if isinstance(tensors, tuple):
-            return tensors if ig.is_tracing() else tuple(t.item() for t in tensors)
-        return tensors if ig.is_tracing() else tensors.item()
+            return tensors if modes.trace is not None else tuple(t.item() for t in tensors)
+        return tensors if modes.trace is not None else tensors.item()
 
     def get(self, name: str, default: Any = None) -> Any:
         """The option, or `default`."""
@@ -284,7 +288,15 @@ def _stepping(cohorts: list[Cohort]) -> list[Cohort]:
             continue
         if len(ready) < len(cohort.parameters):
             waiting = [p for p in cohort.parameters if p.grad is None]
-            cohorts.append(Cohort(ig.copied_outside_trace(cohort.step), waiting))
+            cohorts.append(Cohort(_copied_now(cohort.step), waiting))
             cohort.parameters = ready
         chosen.append(cohort)
     return chosen
+
+
+def _copied_now(tensor: Tensor) -> Tensor:
+    """A copy of the data that a tensor holds now; inside a trace, of what it held before."""
+    trace, data = modes.trace, tensor._data
+    if trace is not None and id(tensor) in trace.snapshots:
+        data = trace.snapshots[id(tensor)].data
+    return wrap(np.array(data), tensor._kind)
