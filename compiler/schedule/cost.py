@@ -10,7 +10,36 @@ from intaglio.compiler.loop import Call, Expr, Kernel, Load, Loop, Stmt
 from intaglio.compiler.schedule.nest import variables_of
 
 CHEAP: Final = frozenset(
-    ["add", "sub", "mul", "neg", "abs", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge", "select", "and", "or", "xor", "not", "cast", "bitcast", "shl", "shr", "floor", "ceil", "trunc", "round", "sign", "copysign"]
+    [
+        "add",
+        "sub",
+        "mul",
+        "neg",
+        "abs",
+        "maximum",
+        "minimum",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "select",
+        "and",
+        "or",
+        "xor",
+        "not",
+        "cast",
+        "bitcast",
+        "shl",
+        "shr",
+        "floor",
+        "ceil",
+        "trunc",
+        "round",
+        "sign",
+        "copysign",
+    ]
 )
 """Functions of about one instruction."""
 MODERATE: Final = frozenset({"div", "sqrt", "recip", "rsqrt"})

@@ -20,9 +20,10 @@ from intaglio.compiler.dims import (
     maximum,
     minimum,
     product,
+    substitute,
 )
 from intaglio.compiler.loop import Buffer, Expr, Index, Load, Position, symbol_of
-from intaglio.compiler.schedule.nest import walk
+from intaglio.compiler.schedule.nest import variables_of, walk
 
 CHUNK_ELEMENTS = 4096
 """Elements that a chunk of work has at least (16 KB of f32)."""
@@ -130,7 +131,9 @@ def count_rows(axes: Sequence[Axis]) -> Rows:
 
 
 def grain_for(elements: Size) -> Size:
-    """Iterations of so many elements that make a chunk worth handing to a thread."""
+    """Iterations of so many elements (those of the first one, where they differ) that make a chunk
+    worth handing to a thread."""
+    elements = substitute(elements, {s: 0 for s in variables_of(elements)})
     if isinstance(elements, int):
         return max(1, CHUNK_ELEMENTS // max(1, elements))
     return maximum(1, floordiv(CHUNK_ELEMENTS, maximum(1, elements)))
