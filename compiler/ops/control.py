@@ -19,11 +19,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from intaglio.compiler.dims import Size, holds, same_shape
-from intaglio.compiler.dtypes import float64
+from intaglio.compiler.dtypes import float64, int64
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.compiler.ir import Attributes, Graph, Node, Value
 from intaglio.compiler.op import Array, Builder, Op, Ops, Sample, V, run_graph
-from intaglio.compiler.ops import elementwise, matmul, movement, transcendental  # noqa: F401  # the samples' bodies use their ops
+from intaglio.compiler.ops import (  # noqa: F401  # the samples' bodies use their ops
+    create,
+    elementwise,
+    index,
+    matmul,
+    movement,
+    transcendental,
+)
 from intaglio.compiler.ops.rules import check_size, refused
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import join
@@ -49,12 +56,29 @@ def _bodies() -> tuple[Sample, ...]:
     b = Builder()
     x, w = b.input(vector), b.input(vector)
     mapped = b.graph([b.sin(b.mul(x, w))])
+    b = Builder()
+    count, state = b.input(TensorType(int64, ())), b.input(TensorType(float64, (2,)))
+    x, table = b.input(TensorType(float64, (2,))), b.input(TensorType(float64, (5, 2)))
+    more = b.add(count, b.full(1, int64))
+    moved = b.add(b.mul(state, b.take(table, count, axis=0)), x)
+    counting = b.graph([more, moved, b.mul(moved, x), count])
     rnn: dict[str, Any] = {"body": cell, "carries": 1, "xs": 1}
     return (
         Sample("f64[3]", "f64[4,3]", "f64[3,3]", length=4, reverse=False, **rnn),
         Sample("f64[3]", "f64[5,3]", "f64[3,3]", length=5, reverse=True, **rnn),
         Sample("f64[3]", "f64[0,3]", "f64[3,3]", length=0, reverse=False, **rnn),
         Sample("f64[3]", "f64[6,3]", body=running, carries=1, xs=1, length=6, reverse=False),
+        Sample(
+            np.array(1),
+            "f64[2]",
+            "f64[4,2]",
+            "f64[5,2]",
+            body=counting,
+            carries=2,
+            xs=1,
+            length=4,
+            reverse=False,
+        ),
         Sample("f64[2,3]", "f64[3]", body=mapped, carries=0, xs=1, length=2, reverse=False),
     )
 
@@ -121,7 +145,7 @@ class Scan(Op):
         ]
         for t in reversed(range(length)) if reverse else range(length):
             slices = [np.asarray(x[t]) for x in arrays[carries : carries + xs]]
-            made = interpret(body, [*state, *slices, *rest])
+            made = interpret(body, [*state, *slices, *rest], {})
             state = made[:carries]
             for stack, y in zip(stacked, made[carries:], strict=True):
                 stack[t] = y
@@ -139,6 +163,18 @@ class Scan(Op):
     ) -> Sequence[V | None]:
         """The scan of the body's derivative the other way round."""
         return _ScanDerivative(g, dys, operands, needs, **attributes).run()
+
+    def jvp(
+        self,
+        g: Ops[V],
+        dxs: Sequence[V | None],
+        operands: Sequence[V],
+        ys: Sequence[V],
+        /,
+        **attributes: Any,
+    ) -> Sequence[V | None]:
+        """The scan that carries the tangents beside the values."""
+        return _scan_tangents(g, dxs, operands, **attributes)
 
     def prune(self, node: Node, used: Sequence[bool]) -> Node:
         """Without carries, stacked results and operands that serve no used result."""
@@ -324,6 +360,56 @@ class _ScanDerivative:
         return self.g.apply("scan", self.operands, attributes)[-len(wanted) :]
 
 
+def _scan_tangents(
+    g: Ops[Any],
+    dxs: Sequence[Any],
+    operands: Sequence[Any],
+    *,
+    body: Graph,
+    carries: int,
+    xs: int,
+    length: Size,
+    reverse: bool,
+) -> list[Any]:
+    """The tangents of a scan's results, by a scan whose body maps (carries, their tangents; slices,
+    theirs; constants, theirs) to (new carries, their tangents; tangents of the result slices)."""
+    from intaglio.compiler.passes.gradient import jvp
+
+    floats = [_is_float(v.type) for v in body.inputs]
+    moving = [k for k, dx in enumerate(dxs) if floats[k] and (k < carries or dx is not None)]
+    step = jvp(body, [body.inputs[k] for k in moving])
+    tangents = dict(zip(moving, step.inputs[len(body.inputs) :], strict=True))
+    starts = {k: g.like(0.0, operands[k]) if dxs[k] is None else dxs[k] for k in moving}
+    inputs: list[Value] = []
+    given: list[Any] = []
+    for part in (range(carries), range(carries, carries + xs), range(carries + xs, len(operands))):
+        chosen = [k for k in part if k in tangents]
+        inputs += [*(body.inputs[k] for k in part), *(tangents[k] for k in chosen)]
+        given += [*(operands[k] for k in part), *(starts[k] for k in chosen)]
+    out_floats = [k for k, v in enumerate(body.outputs) if _is_float(v.type)]
+    out_tangents = dict(zip(out_floats, step.outputs[len(body.outputs) :], strict=True))
+    carried = [k for k in out_floats if k < carries]
+    stacked = [k for k in out_floats if k >= carries]
+    outputs = [
+        *body.outputs[:carries],
+        *(out_tangents[k] for k in carried),
+        *(out_tangents[k] for k in stacked),
+    ]
+    made = g.apply(
+        "scan",
+        given,
+        {
+            "body": step.replace(inputs=inputs, outputs=outputs),
+            "carries": carries + len(carried),
+            "xs": xs + sum(carries <= k < carries + xs for k in moving),
+            "length": length,
+            "reverse": reverse,
+        },
+    )
+    found = dict(zip((*carried, *stacked), made[carries:], strict=True))
+    return [found.get(k) for k in range(len(body.outputs))]
+
+
 def _custom_sample() -> Sample:
     """log(1 + e^x), whose own derivative is written with the sigmoid."""
     type = TensorType(float64, (3, 2))
@@ -370,7 +456,7 @@ class CustomVjp(Op):
         """The body."""
         from intaglio.compiler.interpret import interpret
 
-        return tuple(interpret(body, arrays))
+        return tuple(interpret(body, arrays, {}))
 
     def vjp(
         self,

@@ -1,4 +1,4 @@
-"""The ops mean what torch's functions of the same name mean, with the same derivatives, at the edges too."""
+"""The ops mean what torch's functions of the same name mean, their derivatives and edges too."""
 
 import numpy as np
 import pytest
