@@ -26,6 +26,7 @@ def decode(data: bytes, literals: Array | None = None) -> Program:
     multiple of 64); raises `FormatError` naming the field that is wrong."""
     at_most(len(data), limits.PROGRAM_BYTES, "program length")
     table = wire.parse(pb.Program(), data)
+    _check_tables(table)
     tables = Tables(table, np.empty(0, np.uint8) if literals is None else literals)
     graphs = GraphReader(table, tables)
     states = list(_states(table, tables))
@@ -35,6 +36,20 @@ def decode(data: bytes, literals: Array | None = None) -> Program:
     if not tables.upgraded and encode(program)[0] != data:
         raise FormatError("program: not encoded in the one canonical way")
     return program
+
+
+def _check_tables(table: pb.Program) -> None:
+    sizes = {
+        "strings": len(table.strings),
+        "sizes": len(table.sizes),
+        "types": len(table.types),
+        "literals": len(table.literals),
+        "graphs": len(table.graphs),
+        "state": len(table.state),
+        "functions": len(table.functions),
+    }
+    for name, size in sizes.items():
+        at_most(size, limits.TABLES[name], f"{name}: entries")
 
 
 def _verify(program: Program) -> None:

@@ -192,6 +192,7 @@ def _check_columns(made: pb.Graph, field: str) -> None:
     """The columns of nodes are of one length, and the counts add up."""
     count = len(made.ops)
     at_most(count, limits.NODES, f"{field}.ops: nodes")
+    at_most(len(made.constraints), limits.CONSTRAINTS, f"{field}.constraints")
     columns = {
         "attributes": made.attributes,
         "wheres": made.wheres,

@@ -23,7 +23,6 @@ from intaglio.compiler.ir import Program
 from intaglio.runtime.file import about, digests, header as layouts
 from intaglio.runtime.file.about import Remark
 from intaglio.runtime.file.decode import decode
-from intaglio.runtime.file.errors import shown
 from intaglio.runtime.file.header import DIGEST, SIZE, Header, padded, weights_digest
 from intaglio.runtime.file.literals import Array, tensors
 
@@ -52,7 +51,7 @@ def read(path: str | os.PathLike[str], *, max_memory: int | None = None) -> Load
 
     Raises `FormatError` that names the path and the field that is wrong, `MemoryError` when the
     file takes more than `max_memory` bytes, and `OSError` when it can't be opened."""
-    name = shown(os.fspath(path))
+    name = ascii(os.fsdecode(path))[1:-1]
     with _opened(path, name) as descriptor:
         length = os.fstat(descriptor).st_size
         if max_memory is not None and length > max_memory:

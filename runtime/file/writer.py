@@ -131,7 +131,7 @@ def _write_at(descriptor: int, data: bytes, at: int) -> None:
 def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` (or of what it links to) when all went well, and is
     gone otherwise."""
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(os.fsdecode(path)))
     temporary = target.parent / f".intaglio-{secrets.token_hex(8)}.tmp"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     file = open(os.open(temporary, flags, 0o666), "w+b")  # noqa: SIM115  # closed below

@@ -299,6 +299,15 @@ def test_other_encodings(files: dict[str, bytes], tmp_path: Path) -> None:
 COLUMNS = ("ops", "attributes", "wheres", "operand_counts", "result_counts")
 BOMBS = {
     "empty messages": lambda: encoded(14, 2, b"\0") * 5_000_000,
+    "empty sets": lambda: encoded(13, 2, b"\0") * 500_000,
+    "empty graphs": lambda: encoded(14, 2, b"\0") * 500_000,
+    "empty states": lambda: encoded(15, 2, b"\0") * 60_000,
+    "symbols": lambda: pb.Program(
+        strings=["n"], sizes=[pb.Size(symbol=pb.Symbol(high=k)) for k in range(1, 16_000)]
+    ).SerializeToString(),
+    "types": lambda: pb.Program(
+        strings=["f32"], types=[pb.Type(shape=[k]) for k in range(65_000)]
+    ).SerializeToString(),
     "empty strings": lambda: encoded(1, 2, b"\0") * 5_000_000,
     "unpacked numbers": lambda: encoded(5, 0, b"\0") * 3_000_000,
     "empty nodes": lambda: pb.Program(

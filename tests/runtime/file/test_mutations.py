@@ -16,7 +16,7 @@ from tests.runtime.file.forge import peak_bytes
 from tests.runtime.file.mutations import bytes_changed, program_changed
 
 BYTES = 500
-STRUCTURE = 300
+STRUCTURE = 150
 
 
 @pytest.fixture(scope="module", params=samples.ALL)

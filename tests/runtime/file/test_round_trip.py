@@ -245,6 +245,12 @@ def test_a_program_that_breaks_the_rules_is_not_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_program_of_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "a.ig", Program(), {})
+    loaded = read(os.fsencode(tmp_path / "a.ig"))
+    assert (loaded.program.functions, loaded.program.state, loaded.values) == ({}, {}, {})
+
+
 def test_constraints_survive_and_are_needed() -> None:
     n, m = Dim("n"), Dim("m")
     g = Builder()
@@ -311,3 +317,20 @@ def test_default_structures_are_flat(tmp_path: Path) -> None:
     function = Function("f", g.graph([g.add(x, y), x]), ("x", "y"), ("a", "b"))
     write(tmp_path / "a.ig", Program({"f": function}), {})
     assert read(tmp_path / "a.ig").program.functions["f"].input_structure == ("tuple", ())
+
+
+def test_the_format_knows_every_field() -> None:
+    """A field that is added to the IR has to be added to the schema, with a new golden file."""
+    known = {
+        Program: "functions state",
+        Function: "name graph arguments results reads updates parameters input_structure"
+        " output_structure training",
+        State: "names type kind",
+        Graph: "inputs nodes outputs constraints",
+        Constraint: "left relation right where",
+        Where: "file line scope gradient",
+        TensorType: "dtype shape",
+    }
+    for kind, names in known.items():
+        assert [field.name for field in fields(kind)] == names.split(), kind
+    assert sorted(Node.__slots__) == ["attributes", "inputs", "op", "outputs", "where"]

@@ -17,7 +17,7 @@ from intaglio.compiler.types import TensorType
 from intaglio.runtime.file import digests, read, write, writer
 
 ROOT = Path(__file__).parents[3]
-KILLS = 6
+KILLS = 4
 
 
 def model(megabytes: int) -> Program:
