@@ -43,8 +43,10 @@ CHEAP: Final = frozenset(
 )
 """Functions of about one instruction."""
 MODERATE: Final = frozenset({"div", "sqrt", "recip", "rsqrt"})
-KEEP: Final = 8
+KEEP: Final = 5
 """An expression at least this costly is kept in memory rather than computed a second time."""
+RELOAD: Final = 2
+"""The same for one that is stored as a result anyway."""
 CEILING: Final = 10_000
 
 

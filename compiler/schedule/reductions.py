@@ -12,7 +12,7 @@ memory, and a second kernel joins them in the same fixed order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from intaglio.compiler.codegen.c import SERIAL_CHUNK, VECTOR_CHUNK
@@ -46,7 +46,7 @@ from intaglio.compiler.loop import (
 )
 from intaglio.compiler.op import op_named
 from intaglio.compiler.schedule.compose import Composer, Rewriter
-from intaglio.compiler.schedule.cost import KEEP, Costs
+from intaglio.compiler.schedule.cost import KEEP, RELOAD, Costs
 from intaglio.compiler.schedule.domain import (
     TILE,
     Axis,
@@ -336,12 +336,12 @@ class _RowKernel:
             now = set(walk(self._roots(phase)))
             kept: dict[Expr, Expr] = {}
             for later in range(phase + 1, group.phases):
-                for expr in _topmost(self._roots(later), now, costs):
+                stored = {t.value: t for t, p in reversed(group.full) if p == phase}
+                for expr in _topmost(self._roots(later), now, costs, stored):
                     if expr in kept or not _depends(expr, symbols):
                         continue
-                    stored = [t for t, p in group.full if p == phase and t.value is expr]
-                    if stored and later > phase:
-                        kept[expr] = Load(stored[0].buffer, stored[0].position)
+                    if expr in stored:
+                        kept[expr] = Load(stored[expr].buffer, stored[expr].position)
                     else:
                         buffer = self._row_buffer(expr.dtype)
                         found.setdefault(phase, []).append((buffer, expr))
@@ -417,8 +417,10 @@ def _depends(expr: Expr, symbols: set[object]) -> bool:
     )
 
 
-def _topmost(roots: Sequence[Expr], among: set[Expr], costs: Costs) -> list[Expr]:
-    """The largest costly expressions of a set that stand under some roots."""
+def _topmost(
+    roots: Sequence[Expr], among: set[Expr], costs: Costs, stored: Container[Expr]
+) -> list[Expr]:
+    """The largest expressions of a set under some roots that are costly enough to be kept."""
     found: list[Expr] = []
     seen: set[Expr] = set()
     waiting = list(roots)
@@ -427,7 +429,8 @@ def _topmost(roots: Sequence[Expr], among: set[Expr], costs: Costs) -> list[Expr
         if expr in seen:
             continue
         seen.add(expr)
-        if expr in among and costs(expr) >= KEEP and isinstance(expr, Call):
+        enough = RELOAD if expr in stored else KEEP
+        if expr in among and costs(expr) >= enough and isinstance(expr, Call):
             found.append(expr)
         elif isinstance(expr, Call):
             waiting += expr.arguments
