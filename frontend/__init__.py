@@ -297,6 +297,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         var as var,
         var_mean as var_mean,
     )
+    from intaglio._jit import jit as jit
     from intaglio._kind import Size as Size
     from intaglio._modes import (
         enable_grad as enable_grad,
@@ -306,6 +307,10 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         no_grad as no_grad,
         set_grad_enabled as set_grad_enabled,
     )
+    from intaglio._program import (
+        Program as Program,
+        trace as trace,
+    )
     from intaglio._promote import (
         broadcast_shapes as broadcast_shapes,
         get_default_dtype as get_default_dtype,
@@ -313,7 +318,12 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         result_type as result_type,
         set_default_dtype as set_default_dtype,
     )
+    from intaglio._recorded import spec as spec
     from intaglio._tensor import Tensor as Tensor
+    from intaglio._trace import (
+        copied_outside_trace as copied_outside_trace,
+        is_tracing as is_tracing,
+    )
     from intaglio.compiler.dims import Dim as Dim
     from intaglio.compiler.dtypes import (
         bfloat16 as bfloat16,
@@ -384,13 +394,17 @@ _NAMES: dict[str, str] = {
     "intaglio._functions_reduce": """
         all amax amin aminmax any argmax argmin count_nonzero dist logsumexp max mean min nanmean
         nansum norm prod std std_mean sum var var_mean""",
+    "intaglio._jit": "jit",
     "intaglio._kind": "Size",
     "intaglio._modes": """
         enable_grad inference_mode is_grad_enabled is_inference_mode_enabled no_grad
         set_grad_enabled""",
+    "intaglio._program": "Program trace",
     "intaglio._promote": """
         broadcast_shapes get_default_dtype promote_types result_type set_default_dtype""",
+    "intaglio._recorded": "spec",
     "intaglio._tensor": "Tensor",
+    "intaglio._trace": "copied_outside_trace is_tracing",
     "intaglio.compiler.dims": "Dim",
     "intaglio.compiler.dtypes": """
         bfloat16 float16 float32 float64 int8 int16 int32 int64 uint8 uint32""",

@@ -13,15 +13,14 @@ import numpy as np
 
 import intaglio.compiler.ops  # noqa: F401  # fills the registry of ops
 from intaglio._core import Tensor, counter_of, wrap
-from intaglio._kind import Kind, kind_of, kind_of_type
+from intaglio._kind import Kind, kind_of_type
 from intaglio._modes import modes
 from intaglio._scope import spot, where_of
 from intaglio._tape import Derivative, build_derivative, record
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import Error
 from intaglio.compiler.ir import NO_ATTRIBUTES, Attributes, Literal, Value
-from intaglio.compiler.op import OpsBase, located, op_named, result_types
-from intaglio.compiler.types import TensorType
+from intaglio.compiler.op import located, op_named, result_types
 from intaglio.runtime.eager import evaluator
 
 Run = Callable[..., Sequence[Any]]
@@ -242,25 +241,3 @@ def constant(array: np.ndarray[Any, Any]) -> Tensor:
     from intaglio._core import from_array
 
     return from_array(array)
-
-
-class EagerOps(OpsBase[Tensor]):
-    """What derivative rules are written against, applied to tensors."""
-
-    def apply(
-        self, op: str, inputs: Sequence[Tensor], attributes: Attributes = NO_ATTRIBUTES
-    ) -> tuple[Tensor, ...]:
-        """Apply an op by name; all its results."""
-        return apply(op, inputs, attributes)
-
-    def type_of(self, value: Tensor) -> TensorType:
-        """The type of a tensor."""
-        return value._kind.type
-
-    def full(self, number: float, dtype: DType, shape: Any = ()) -> Tensor:
-        """A tensor with every element equal to `number`."""
-        return full(number, kind_of(dtype, tuple(shape)))
-
-    def constant(self, array: np.ndarray[Any, Any]) -> Tensor:
-        """A constant array."""
-        return constant(array)

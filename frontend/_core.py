@@ -322,7 +322,7 @@ class Tensor:
         """The accumulated derivative of what `backward` was called on."""
         trace = modes.trace
         if trace is not None:
-            trace.note(self)
+            trace.read_grad(self)
         return self._grad
 
     @grad.setter

@@ -147,7 +147,7 @@ def frac(input: Tensor) -> Tensor:
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other."""
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
     a, b = input, other
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._kind is b._kind):
@@ -158,7 +158,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """input - alpha * other."""
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
     a, b = input, other
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._kind is b._kind):
@@ -267,7 +267,7 @@ def _pow(input: Any, exponent: Any) -> Tensor:
         if input.dtype is not boolean:
             squared = mul(input, input)
             return input.clone() if power == 1 else squared if power == 2 else mul(squared, input)
-    if isinstance(input, Tensor) and exponent == 0.5 and isinstance(exponent, float):
+    if isinstance(input, Tensor) and isinstance(exponent, float) and exponent == 0.5:
         return sqrt(input)
     a, b = pair("pow", input, exponent)
     if a.dtype.kind in "iu":
@@ -396,13 +396,17 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
     product = mul(tensor1, tensor2)
-    return add(input, product if value == 1 else mul(product, value))
+    return add(
+        input, product if not isinstance(value, Tensor) and value == 1 else mul(product, value)
+    )
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2."""
     quotient = div(tensor1, tensor2)
-    return add(input, quotient if value == 1 else mul(quotient, value))
+    return add(
+        input, quotient if not isinstance(value, Tensor) and value == 1 else mul(quotient, value)
+    )
 
 
 def hypot(input: Tensor, other: Tensor) -> Tensor:

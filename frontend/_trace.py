@@ -44,7 +44,7 @@ _SLOTS: Final = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Snapshot:
     """A tensor as it was before the trace touched it."""
 
@@ -71,7 +71,7 @@ class Snapshot:
             self.tensor._counter[0] = self.version
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Capture:
     """A tensor with data that the traced code reached, and the graph's input that stands for it."""
 
@@ -79,7 +79,7 @@ class Capture:
     value: Value
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Recording:
     """What a trace found: the graph's values, before names are given to the captured tensors."""
 
@@ -124,7 +124,7 @@ class Trace:
         if where is None:
             where = where_of(place)
             where = self._places[key] = where.derivative() if derived else where
-        self.builder.where = (where,)
+        self.builder.places = (where,)
         made = self.builder.apply(op, values, attributes)
         self.known.update(made)
         return made
