@@ -158,6 +158,7 @@ class Run:
                 )
         if self.position.step > len(self.spans):
             raise DataError(f"the run is {self.position.step} batches into an epoch that has fewer")
+        self.position.seen = self.spans[self.position.step - 1][1]
 
     def _prepare_evaluation(
         self, data: Mapping[str, Array] | None
@@ -186,7 +187,6 @@ class Run:
         mine: dict[str, str | int | float | bool] = {
             "epoch": at.epoch,
             "step": at.step,
-            "seen": at.seen,
             "seed": self.seed,
             "shuffle": self.shuffle,
             "batch_size": self.batch_size,
@@ -270,8 +270,7 @@ def _position(saved: Mapping[str, object]) -> Position:
                 sums[key.removeprefix("sum.")] = float.fromhex(str(value))
             except (ValueError, OverflowError):
                 raise _damaged() from None
-    epoch, step, seen = (_whole(saved, key, -1) for key in ("epoch", "step", "seen"))
-    return Position(epoch, step, seen, sums)
+    return Position(_whole(saved, "epoch", -1), _whole(saved, "step", -1), 0, sums)
 
 
 def _damaged() -> DataError:

@@ -199,9 +199,9 @@ def test_what_is_wrong_is_told_before_anything_is_written(folder: Path) -> None:
 
 def test_damaged_positions_are_refused(folder: Path) -> None:
     model = load(folder / "model.ig")
-    good: dict[str, object] = {"training.epoch": 1, "training.step": 0, "training.seen": 0}
+    good: dict[str, object] = {"training.epoch": 1, "training.step": 0}
     for change in (
-        {"training.epoch": -1}, {"training.step": "two"}, {"training.seen": 1 << 62},
+        {"training.epoch": -1}, {"training.step": "two"}, {"training.seed": "x"}, {"training.batch_size": -1}, {"training.seed": -1},
         {"training.sum.loss": "much"}, {"training.step": 99},
     ):  # fmt: skip
         model.save(folder / "bad.ig", metadata=good | change)
