@@ -26,6 +26,7 @@ from intaglio.compiler.ir import (
     Literal,
     Node,
     Value,
+    blocks,
 )
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places, describe
@@ -316,12 +317,15 @@ class Builder(OpsBase[Value]):
         if len(self.constraints) > known:
             self._place_constraints(known)
         node = Node(op, inputs, [Value(t) for t in types], attributes, self.places)
-        self.nodes.append(node)
+        Builder.append(self, node)
         return node.outputs
 
     def append(self, node: Node) -> None:
-        """Append a node that exists already; its operands must be here or inputs."""
+        """Append a node that exists already; its operands must be here or inputs. What its blocks
+        need to hold of sizes, the graph needs."""
         self.nodes.append(node)
+        for _, block in blocks(node):
+            self.constraints += [c for c in block.constraints if c not in self.constraints]
 
     def inline(self, graph: Graph, inputs: Sequence[Value]) -> list[Value]:
         """Append a copy of `graph` applied to `inputs`; its outputs here."""

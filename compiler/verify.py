@@ -22,6 +22,8 @@ def verify(graph: Graph) -> None:
     with collecting(needed):
         for node in graph.nodes:
             _verify_node(node, known)
+            for _, block in blocks(node):
+                needed += block.constraints
     for value in graph.outputs:
         if value not in known:
             raise VerifyError(f"an output of type {value.type} is made by no node")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.compiler.dtypes import DType, boolean, dtype_named, int32
+from intaglio.compiler.dtypes import DType, boolean, dtype_named, dtype_of, int32
 from intaglio.compiler.errors import DTypeError
 from intaglio.compiler.loop import Expr, Operand, Position, call, cast
 from intaglio.compiler.op import Array, Op, Ops, Sample, V
@@ -59,7 +59,7 @@ class Cast(Op):
         if dtype is boolean:
             return np.asarray(x != 0)
         with np.errstate(all="ignore"):
-            if x.dtype.kind == "f" and dtype.is_integer:
+            if dtype_of(x.dtype).is_floating_point and dtype.is_integer:
                 return _truncated(x, dtype)
             return x.astype(dtype.numpy)
 

@@ -156,3 +156,20 @@ def test_a_program_may_find_a_size_in_an_affine_dim():
     lost = Function("lost", b.graph([b.full(0.0, float64, (M,))]), ("x",), ("y",))
     with pytest.raises(VerifyError, match="no argument determines the size 'm'"):
         verify_program(Program({"lost": lost}))
+
+
+def test_what_a_block_needs_of_sizes_the_graph_needs():
+    inner = Builder()
+    carry, x = inner.input(TensorType(float64, (N,))), inner.input(TensorType(float64, (M,)))
+    body = inner.graph([inner.add(carry, x)])
+    b = Builder()
+    h, xs = b.input(TensorType(float64, (N,))), b.input(TensorType(float64, (4, M)))
+    last = b.scan(h, xs, body=body, carries=1, xs=1, length=4, reverse=False)
+    graph = b.graph([last])
+    assert [str(c) for c in graph.constraints] == ["n == m"]
+    verify(graph)
+    with pytest.raises(VerifyError, match="rest on n == m"):
+        verify(graph.replace(constraints=()))
+    assert interpret(graph, [np.zeros(3), np.ones((4, 3))])[0].tolist() == [4, 4, 4]
+    with pytest.raises(ShapeError, match="n == m is needed"):
+        interpret(graph, [np.zeros(3), np.ones((4, 4))])
