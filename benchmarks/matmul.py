@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def measure(programs: list[tuple[Compiled, Compiled]], pool: Pool, peak: Any, th
         calls: dict[str, Callable[[], object]] = {
             "raw": caller(raw, pool, threads),
             "packed": caller(packed, pool, threads),
-            "OpenBLAS": lambda a=a, b=b: np.matmul(a, b),
+            "OpenBLAS": partial(np.matmul, a, b),
         }
         work = 2.0 * a.size * b.shape[-1]
         rows.append(Row(name, work, calls, {peer: [] for peer in calls}))
@@ -200,8 +201,8 @@ def main() -> None:
         folder = Path(name)
         source = folder / "peak.c"
         source.write_text(HEAD + PEAK)
-        command = ["gcc", *FLAGS, "-w", "-fPIC", "-shared", *INCLUDES, source]
-        subprocess.run([*command, "-o", folder / "peak.so"], check=True)
+        command = ["gcc", *FLAGS, "-w", "-fPIC", "-shared", *INCLUDES, str(source)]
+        subprocess.run([*command, "-o", str(folder / "peak.so")], check=True)
         peak = ctypes.CDLL(str(folder / "peak.so")).peak
         peak.restype = ctypes.c_double
         raw = compile_cases([Case(a, b) for a, b in SHAPES.values()], folder, (), "raw")

@@ -19,7 +19,7 @@ from intaglio.compiler.dims import Size, maximum, minimum, product as product_of
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.schedule.matmul_chunk import (
     BLOCK_ROWS,
-    K_BLOCK,
+    LONG,
     Cut,
     chunk_text,
     is_blocked,
@@ -201,7 +201,7 @@ def _scratch(product: Product) -> Size:
     if is_blocked(product):
         elements = elements + columns + BLOCK_ROWS * columns
     if not product.b.packed:
-        k = minimum(product.k, K_BLOCK) if is_blocked(product) else product.k
+        k = minimum(product.k, LONG) if is_blocked(product) else product.k
         elements = elements + columns * k
     return elements * product.dtype.size
 

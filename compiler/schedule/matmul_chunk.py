@@ -28,6 +28,8 @@ K_BLOCK = 1024
 """Steps of k per block when k is long."""
 LONG = 1536
 """Up to so many steps k is not blocked."""
+FEWEST_ROWS, SHORT_BLOCK = 2, 64
+"""For so few rows columns are turned in short blocks, which stay in the first-level cache."""
 FEW_ROWS = 64
 """Up to so many rows B is read in place if its rows lie contiguously: copying would cost more."""
 NEAR = 640 << 10
@@ -44,7 +46,14 @@ class Cut:
 
 def is_blocked(product: Product) -> bool:
     """Whether the kernel can take k in blocks."""
-    return not isinstance(product.k, int) or product.k > LONG
+    return not isinstance(product.k, int) or product.k > LONG or _turns_for_few(product)
+
+
+def _turns_for_few(product: Product) -> bool:
+    """Whether columns of B may be turned for so few rows that the panel is hardly used."""
+    row, column = strides(product, product.b)
+    few = not isinstance(product.m, int) or product.m <= FEWEST_ROWS
+    return few and not product.b.packed and row == "1" and column != "1"
 
 
 def offset(product: Product, matrix: Matrix, pointer: str) -> Iterator[str]:
@@ -83,8 +92,9 @@ def chunk_text(product: Product, cut: Cut, wide: Tiling) -> str:
         *_panel(product),
     ]
     if blocked:
+        short = f"m <= {FEWEST_ROWS} ? {SHORT_BLOCK} : " if _turns_for_few(product) else ""
         lines += [
-            f"    const int64_t step = k > {LONG} ? {K_BLOCK} : k;",
+            f"    const int64_t step = {short}k > {LONG} ? {K_BLOCK} : k;",
             "    int64_t done = 0;",
             "    do {",
             "    const int64_t some = k - done < step ? k - done : step;",

@@ -44,6 +44,7 @@ int team_{name}(const ig_ctx *ctx, void *const *p, const int64_t *dims, int64_t 
   return ctx->run(ctx, body_{name}, &args, 0);
 }}
 """
+GUARD = 4096
 C_NAMES = {"f32": "float", "f64": "double", "i64": "int64_t", "i32": "int32_t", "u32": "uint32_t",
            "i16": "int16_t", "i8": "int8_t", "u8": "uint8_t"}  # fmt: skip
 SYMBOLS = ("m", "n", "k")
@@ -163,7 +164,7 @@ class Compiled:
         """A call for a range of chunks, with scratch of its own."""
         b = self.pack() if self.packing else self.case.b
         size = evaluate(self.result.scratch, self.case.sizes)
-        scratch = aligned(size + 64)
+        scratch = aligned(size + GUARD)
         scratch[:] = 0xFF  # NaN, if anything reads what it did not write
         arrays = (self.case.a, b, out, extra)
         held = pointers(arrays)
@@ -175,6 +176,7 @@ class Compiled:
 
         def run(lo: int, hi: int, keep: tuple[object, ...] = (arrays, scratch)) -> None:
             call(held, dims, where, lo, hi)
+            assert (scratch[size:] == 0xFF).all(), "the kernel wrote behind its scratch"
 
         return run
 

@@ -135,6 +135,7 @@ def cases() -> list[Case]:
         Case(numbers(2, 3, 5, 8), np.broadcast_to(numbers(2, 1, 8, 70), (2, 3, 8, 70))),
         Case(numbers(2, 1, 5, 8), numbers(2, 1, 8, 70), packed=True),
         # k in blocks.
+        Case(numbers(2, 200), transposed(200, 70)),
         Case(numbers(7, 2050), numbers(2050, 70)),
         Case(numbers(70, 1537), transposed(1537, 30), through_store=True),
         Case(transposed(7, 3000), transposed(3000, 64), packed=True),
@@ -189,7 +190,7 @@ def test_unknown_sizes_give_the_same_bits(
         label="general",
     )
     for (x, y, d), program in zip(layouts, general, strict=True):
-        for m, n, k in (*SHAPES, (13, 70, 2500)):
+        for m, n, k in (*SHAPES, (13, 70, 2500), (13, 70, 1500), (2, 70, 200)):
             a, b = x(m, k, dtype=d), y(k, n, dtype=d)
             case = Case(a, b, symbolic=True)
             called = Compiled(case, program.name, program.library, program.result, None)
