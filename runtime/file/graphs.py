@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from intaglio.compiler.dims import Constraint, Size, collecting
+from intaglio.compiler.dims import Constraint, Size, collecting, terms_of
 from intaglio.compiler.errors import Error, FormatError
 from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.op import Op, result_types
@@ -27,11 +27,13 @@ _Relation = tuple[Size, str, Size]
 @dataclass(frozen=True, slots=True)
 class _Rule:
     """What a type rule said: the numbers of the result types (-1: not in the file's table), the
-    relations between sizes it rests on, and the result types as text."""
+    relations between sizes it rests on, and the result types as text. `weight` is what it cost
+    beyond an ordinary node."""
 
     results: tuple[int, ...]
     needs: tuple[_Relation, ...]
     text: str
+    weight: int
 
 
 class GraphReader:
@@ -79,7 +81,7 @@ class GraphReader:
         for k, (head, (taken, given)) in enumerate(zip(columns, counts, strict=True)):
             numbers, found = operands[read : read + taken], results[wrote : wrote + given]
             try:
-                node, set = self._node(head, numbers, tuple(found), types, values, stated)
+                node, set, more = self._node(head, numbers, tuple(found), types, values, stated)
             except IndexError:
                 reason = self._outside(head, numbers, len(values))
                 raise FormatError(f"{field}, node {k}: {reason}") from None
@@ -89,8 +91,9 @@ class GraphReader:
             values += node.outputs
             types += found
             read, wrote = read + taken, wrote + given
-            if set.nodes:
-                depth, weight = max(depth, set.depth + 1), weight + set.nodes
+            if set.nodes or more:
+                depth = max(depth, set.depth + 1) if set.nodes else depth
+                weight += set.nodes + more
                 at_most(depth, limits.BLOCK_DEPTH - 1, f"{field}, node {k}: nesting of blocks")
                 at_most(weight, limits.NODES, f"{field}, node {k}: nodes with those of blocks")
         return tuple(nodes), depth, weight
@@ -103,9 +106,9 @@ class GraphReader:
         types: list[int],
         values: list[Value],
         stated: set[_Relation],
-    ) -> tuple[Node, AttributeSet]:
-        """The node with these operands and numbers of result types, and its attributes; an
-        `IndexError` where one of the numbers is outside its table."""
+    ) -> tuple[Node, AttributeSet, int]:
+        """The node with these operands and numbers of result types, its attributes, and its weight
+        beyond one; an `IndexError` where one of the numbers is outside its table."""
         op_number, set_number, where_number = head
         op, where = self._tables.ops[op_number], self._tables.wheres[where_number]
         inputs = [values[n] for n in numbers]
@@ -125,12 +128,14 @@ class GraphReader:
                     " graph's constraints"
                 )
         outputs = [Value(self._tables.types[n]) for n in found]
-        return Node(op.name, inputs, outputs, set.attributes, where), set
+        return Node(op.name, inputs, outputs, set.attributes, where), set, rule.weight
 
     def _rule(self, op: Op, inputs: list[Value], set: AttributeSet, where: Places) -> _Rule:
         """What the op says to operands of these types."""
         place = f"{op.name} ({describe(where)})" if where else op.name
         needed: list[Constraint] = []
+        weight = _weight(inputs)
+        at_most(weight, limits.NODES, f"{place}: cost of the sizes of its operands")
         try:
             with collecting(needed):
                 types = result_types(op, [v.type for v in inputs], set.attributes)
@@ -144,6 +149,7 @@ class GraphReader:
             tuple(self._numbers.get(type, -1) for type in types),
             tuple((c.left, c.relation, c.right) for c in needed),
             ", ".join(map(str, types)),
+            weight,
         )
 
     def _set(self, op: Op, op_number: int, set_number: int) -> AttributeSet:
@@ -186,6 +192,12 @@ class GraphReader:
             self._tables.sizes.at(made.right, f"{field}.right"),
             self._tables.string(made.where, f"{field}.where"),
         )
+
+
+def _weight(inputs: list[Value]) -> int:
+    """How many ordinary nodes a rule that adds up the operands' sizes costs as much as."""
+    symbolic = {size for v in inputs for size in v.type.shape if not isinstance(size, int)}
+    return len(inputs) * sum(len(terms_of(size)) for size in symbolic) // 16
 
 
 def _check_columns(made: pb.Graph, field: str) -> None:

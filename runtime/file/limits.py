@@ -26,7 +26,8 @@ TABLES: Final = {
 }
 """Entries of the tables that are read whole."""
 NODES: Final = 1 << 19
-"""Nodes of all functions, blocks counted as often as they are used."""
+"""Nodes of all functions, blocks counted as often as they are used, and nodes with many different
+sizes as what they cost."""
 OPERANDS: Final = 1 << 12
 """Operands, and results, of one node."""
 CONSTRAINTS: Final = 1 << 10

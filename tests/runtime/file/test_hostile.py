@@ -374,6 +374,23 @@ def test_sizes_that_would_multiply_out(tmp_path: Path) -> None:
     )
 
 
+def test_a_node_of_many_different_sizes(tmp_path: Path) -> None:
+    many = 4000
+    message = pb.Program(strings=["f32", "concat", "axis"], op_names=[1], op_versions=[1])
+    message.strings.extend([f"s{k}" for k in range(many)])
+    message.where_lengths.append(0)
+    for k in range(many):
+        message.sizes.add(symbol=pb.Symbol(name=3 + k, low=1, high=9))
+        message.types.add(dtype=0, shape=[-1 - k])
+    message.attribute_sets.add(names=[2], values=[pb.Attribute(integer=0)])
+    columns = {"ops": [0], "attributes": [0], "wheres": [0]}
+    columns |= {"operand_counts": [many], "operands": range(many)}
+    columns |= {"result_counts": [1], "result_types": [0]}
+    message.graphs.add(input_types=range(many), **columns)
+    found = refusal(tmp_path / "a.ig", forged(b"", message.SerializeToString(), b"", b""))
+    assert "concat: cost of the sizes of its operands" in found
+
+
 def test_a_small_file_that_declares_much(tmp_path: Path) -> None:
     program = Program({}, {"s": State(("s",), TensorType(float32, (4,)))})
     write(tmp_path / "a.ig", program, {"s": np.zeros(4, np.float32)})
