@@ -17,7 +17,7 @@ import numpy as np
 
 from intaglio.compiler.dims import Constraint, Shape, collecting
 from intaglio.compiler.dtypes import DType
-from intaglio.compiler.errors import ArgumentError, Error, VerifyError
+from intaglio.compiler.errors import ArgumentError, Error, GradientError, VerifyError
 from intaglio.compiler.ir import (
     NO_ATTRIBUTES,
     Attribute,
@@ -117,7 +117,7 @@ class Op:
 
         Returns one entry per operand: None where the derivative is zero, where `needs` is false, or
         for integer operands."""
-        raise Error(f"{self.name} has no derivative")
+        raise GradientError(f"{self.name} has no derivative")
 
     def jvp(
         self,

@@ -9,7 +9,7 @@ from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import float32, float64, int64
 from intaglio.compiler.errors import GradientError
 from intaglio.compiler.interpret import interpret
-from intaglio.compiler.op import Builder
+from intaglio.compiler.op import OPS, Builder, Op
 from intaglio.compiler.passes import PIPELINE
 from intaglio.compiler.passes.gradient import backpropagate, extending, gradient, jvp, vjp_graph
 from intaglio.compiler.types import TensorType
@@ -305,3 +305,18 @@ def test_a_custom_derivative_is_used_instead_of_the_bodys():
         flat = step(flat)
     assert all(n.op != "custom_vjp" for n in flat.nodes)
     assert [float(a) for a in interpret(flat, [np.array(3.0)])] == [9.0, 7.0]
+
+
+def test_an_op_without_a_derivative_says_so_with_its_place(monkeypatch):
+    class Opaque(Op):
+        def type(self, *types):
+            return types[0]
+
+    monkeypatch.setitem(OPS, "test.opaque", Opaque())
+    Opaque.name = "test.opaque"
+    b = Builder()
+    x = b.input(SCALAR)
+    with b.placed((Where("net.py", 8),)):
+        y = b.apply("test.opaque", [x])[0]
+    with pytest.raises(GradientError, match=r"test.opaque has no derivative \(net.py:8\)"):
+        gradient(b.graph([y]), [x])
