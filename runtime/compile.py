@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from intaglio.compiler.dims import symbols
+from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Literal, blocks
 from intaglio.compiler.lower import Lowered, lower
+from intaglio.compiler.passes import PIPELINE
+from intaglio.compiler.passes.fuse import Refusal, fuse
+from intaglio.compiler.passes.specialise import specialise
 from intaglio.compiler.text import print_graph
 from intaglio.runtime.plans import stored
 from intaglio.runtime.toolchain import digest_of, find_toolchain
@@ -39,7 +43,7 @@ def lowered_graph(
     folder = os.environ.get("INTAGLIO_DUMP")
     if folder:
         dump = Dump(Path(folder), label)
-        made = lower(optimised(graph, dump), sizes=sizes, in_place=updates)
+        made = lower(optimised(graph, sizes, dump), in_place=updates)
         for k, source in enumerate(made.sources):
             dump.write(f"unit{k}.c", source)
         return made
@@ -50,28 +54,44 @@ def lowered_graph(
         repr(sorted(updates.items())),
         __version__,
         _code_identity(),
-        find_toolchain().fingerprint,
+        _compiler(),
     )
     known = symbols(*(s for v in graph.inputs for s in v.type.shape))
-    return stored(
-        Lowered,
-        parts,
-        known,
-        lambda: lower(optimised(graph), sizes=sizes, in_place=updates),
-    )
+    return stored(Lowered, parts, known, lambda: lower(optimised(graph, sizes), in_place=updates))
 
 
-def optimised(graph: Graph, dump: Dump | None = None) -> Graph:
-    """The graph after all passes."""
-    from intaglio.compiler.passes import PIPELINE
+def optimised(
+    graph: Graph,
+    sizes: Mapping[str, int] | None = None,
+    dump: Dump | None = None,
+    refusals: list[Refusal] | None = None,
+) -> Graph:
+    """The graph, specialised to `sizes` if they are given, after all passes, fusion last.
 
-    if dump is not None:
-        dump.graph("traced", graph)
+    `refusals` collects why neighbours were not fused."""
+    show = dump.graph if dump is not None else _show_nothing
+    show("traced", graph)
+    if sizes is not None:
+        graph = specialise(graph, sizes)
+        show("specialise", graph)
     for step in PIPELINE:
         graph = step(graph)
-        if dump is not None:
-            dump.graph(step.__name__, graph)
+        show(step.__name__, graph)
+    graph = fuse(graph, refusals=refusals)
+    show("fuse", graph)
     return graph
+
+
+def _show_nothing(name: str, graph: Graph) -> None:
+    pass
+
+
+def _compiler() -> str:
+    """What identifies the compiler; empty where there is none, and plans are made all the same."""
+    try:
+        return find_toolchain().fingerprint
+    except CompileError:
+        return ""
 
 
 def graph_digest(graph: Graph) -> str:

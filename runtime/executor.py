@@ -7,17 +7,18 @@ So a graph is compiled twice at most."""
 
 from __future__ import annotations
 
+import builtins
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from intaglio.compiler.dims import symbols
-from intaglio.compiler.errors import ArgumentError, CompileError
+from intaglio.compiler.errors import ArgumentError, CompileError, MemoryError
 from intaglio.compiler.interpret import evaluating, interpret
 from intaglio.compiler.ir import Function, Graph, Value
 from intaglio.runtime.arrays import Array, address
@@ -25,18 +26,22 @@ from intaglio.runtime.settings import LOG
 from intaglio.runtime.signature import Signature, Sizes
 from intaglio.runtime.toolchain import find_toolchain
 
+if TYPE_CHECKING:  # lowering is not loaded where nothing is compiled
+    from intaglio.runtime.layout import Planner
+
 
 class Form(Protocol):
     """A graph made ready to run, for all sizes or for some."""
 
     native: bool
 
-    def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
-        """The results without the updates, which are in the arrays of the states afterwards."""
+    @property
+    def planner(self) -> Planner:
+        """The lowered function and its memory."""
         ...
 
-    def memory(self, sizes: Sizes) -> Mapping[str, int]:
-        """Bytes that a call with these sizes takes, by what for."""
+    def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
+        """The results without the updates, which are in the arrays of the states afterwards."""
         ...
 
 
@@ -44,14 +49,18 @@ class Interpreted:
     """The graph run node by node in NumPy: slow, correct, outside the promise of equal bits."""
 
     native = False
+    planner: Planner
 
     def __init__(self, graph: Graph, updates: Mapping[int, int]) -> None:
         self._graph, self._updates = graph, updates
 
     def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
         """All outputs first; only then the states."""
-        with evaluating(None):
-            outputs = interpret(self._graph, arrays, sizes.by_name)
+        try:
+            with evaluating(None):
+                outputs = interpret(self._graph, arrays, sizes.by_name)
+        except builtins.MemoryError as error:
+            raise MemoryError(f"the interpreter ran out of memory: {error}") from None
         results = []
         for k, output in enumerate(outputs):
             if k in self._updates:
@@ -61,10 +70,6 @@ class Interpreted:
             results.append(output)
         commit([(arrays[number], results[k]) for k, number in self._updates.items()])
         return [r for k, r in enumerate(results) if k not in self._updates]
-
-    def memory(self, sizes: Sizes) -> Mapping[str, int]:
-        """Not known before it runs."""
-        return {}
 
 
 def commit(pairs: Sequence[tuple[Array, Array]]) -> None:
@@ -156,7 +161,39 @@ class Executable:
 
     def _compile(self, sizes: Sizes | None) -> Form:
         self.compiles += 1
-        return compile_form(self.graph, self.updates, self._count, sizes, self._options)
+        if self._options.backend == "interpret" or not self._has_compiler():
+            return Interpreted(self.graph, self.updates)
+        from intaglio.runtime.native_form import NativeForm
+
+        return NativeForm(self._planner(sizes), self._count)
+
+    def _has_compiler(self) -> bool:
+        try:
+            find_toolchain()
+        except CompileError as error:
+            if self._options.backend == "native":
+                raise
+            _warn_once(str(error))
+            return False
+        return True
+
+    def _planner(self, sizes: Sizes | None) -> Planner:
+        """The lowered function for these sizes, or for all, with its memory."""
+        from intaglio.runtime.compile import lowered_graph
+        from intaglio.runtime.layout import Planner
+
+        named = None if sizes is None else sizes.by_name
+        options = self._options
+        lowered = lowered_graph(self.graph, self.updates, named, options.digest, options.label)
+        return Planner(lowered, self.updates, options.label, options.max_memory)
+
+    def planner(self, sizes: Sizes) -> Planner:
+        """The lowered function that serves these sizes, with its memory; nothing is compiled."""
+        form = self._special.get(sizes.key) or self._general
+        if isinstance(form, Interpreted) or form is None:
+            special = not self._special and not self.general and bool(sizes.key)
+            return self._planner(sizes if special else None)
+        return form.planner
 
     # ------------------------------------------------------------------------------------- states
 
@@ -225,27 +262,6 @@ class Options:
     max_memory: int | None = None
     digest: str = ""
     label: str = ""
-
-
-def compile_form(
-    graph: Graph, updates: Mapping[int, int], stable: int, sizes: Sizes | None, options: Options
-) -> Form:
-    """The native form, or the interpreter, with a warning, where there is no compiler."""
-    if options.backend == "interpret":
-        return Interpreted(graph, updates)
-    try:
-        find_toolchain()
-    except CompileError as error:
-        if options.backend == "native":
-            raise
-        _warn_once(str(error))
-        return Interpreted(graph, updates)
-    from intaglio.runtime.compile import lowered_graph
-    from intaglio.runtime.native_form import NativeForm
-
-    named = None if sizes is None else sizes.by_name
-    lowered = lowered_graph(graph, updates, named, options.digest, options.label)
-    return NativeForm(lowered, updates, stable, options.label, options.max_memory)
 
 
 @lru_cache(maxsize=4)

@@ -10,64 +10,22 @@ from __future__ import annotations
 import builtins
 import ctypes
 import sys
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from intaglio.compiler.dims import evaluate
-from intaglio.compiler.errors import CompileError, InterruptedError, MemoryError
-from intaglio.compiler.lower import BufferSpec, Lowered
-from intaglio.compiler.passes.plan import Arena, Lifetime, plan
+from intaglio.compiler.errors import InterruptedError, MemoryError
+from intaglio.compiler.lower import BufferSpec
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.build import open_library
+from intaglio.runtime.layout import ALIGNMENT, Layout, Planner, Result
 from intaglio.runtime.pool import WATCHED, Context, Entry, commit_all, failure
-from intaglio.runtime.settings import num_threads, show_bytes
+from intaglio.runtime.settings import num_threads
 from intaglio.runtime.signature import Sizes
 
-LAYOUTS: Final = 64
-"""Sizes whose layouts are remembered."""
-REUSED: Final = 1 << 16
-"""Bytes from which a result's memory is used again once its caller has dropped it: touching fresh
-pages costs more than most kernels."""
 QUICK: Final = 1024
 """Sizes that are remembered as too quick for Ctrl-C to matter."""
-ALIGNMENT: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An output that is returned: its entry in the pointers, and the array to make."""
-
-    slot: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    large: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """The new value of a state that can't be written in place: where it waits in the arena, and the
-    input it replaces."""
-
-    slot: int
-    offset: int
-    target: int
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The memory of a call with given sizes."""
-
-    sizes: tuple[int, ...]
-    arena: Arena
-    temporaries: tuple[tuple[int, int], ...]
-    results: tuple[Result, ...]
-    staged: tuple[Staged, ...]
-    scratch: int
-    results_bytes: int
 
 
 class NativeForm:
@@ -76,119 +34,34 @@ class NativeForm:
 
     native = True
 
-    def __init__(
-        self,
-        lowered: Lowered,
-        updates: Mapping[int, int],
-        stable: int,
-        label: str = "",
-        max_memory: int | None = None,
-    ) -> None:
-        self.lowered, self.label, self._max_memory = lowered, label, max_memory
+    def __init__(self, planner: Planner, stable: int) -> None:
+        lowered = planner.lowered
+        self.planner, self.lowered = planner, lowered
         self._library = open_library(lowered.sources, (lowered.entry,))
         entry = getattr(self._library, lowered.entry)
         entry.argtypes = [ctypes.c_void_p] * 3
         entry.restype = ctypes.c_int
         self._entry: Entry = entry
-        self._updates = dict(updates)
-        specs = list(enumerate(lowered.buffers))
-        unknown = {s.kind for _, s in specs} - {"input", "output", "temp", "constant"}
-        if unknown:
-            raise CompileError(f"buffers of the kinds {unknown} have no place here")
-        inputs = [(slot, s.index) for slot, s in specs if s.kind == "input"]
-        self._arguments = [(slot, k) for slot, k in inputs if k < stable]
-        self._states = [(slot, k) for slot, k in inputs if k >= stable]
-        self._aliases = [
-            (slot, s.may_alias)
-            for slot, s in specs
-            if s.kind == "output" and s.may_alias is not None
-        ]
+        slots: dict[int, list[int]] = {}
+        for slot, spec in enumerate(lowered.buffers):
+            if spec.kind == "input":
+                slots.setdefault(spec.index, []).insert(0, slot)
+            elif spec.kind == "output" and spec.may_alias is not None:
+                slots.setdefault(spec.may_alias, []).append(slot)
+        pairs = [(slot, k) for k, here in slots.items() for slot in here]
+        self._arguments = [(slot, k) for slot, k in pairs if k < stable]
+        self._states = [(slot, k) for slot, k in pairs if k >= stable]
+        self._in_place = any(spec.may_alias is not None for spec in lowered.buffers)
         self._constants = [np.ascontiguousarray(a) for a in lowered.constants]
-        self._layouts: OrderedDict[tuple[int, ...], Layout] = OrderedDict()
         self._frames: list[Frame] = []
         self._spare: dict[int, Array] = {}
         self._quick: set[tuple[int, ...]] = set()
-
-    # ------------------------------------------------------------------------------------- memory
-
-    def layout(self, sizes: Sizes) -> Layout:
-        """The memory of a call with these sizes; checked against the cap."""
-        found = self._layouts.get(sizes.key)
-        if found is None:
-            found = self._layout(sizes)
-            self._layouts[sizes.key] = found
-            while len(self._layouts) > LAYOUTS:
-                self._layouts.popitem(last=False)
-        return found
-
-    def _layout(self, sizes: Sizes) -> Layout:
-        values = sizes.by_name
-
-        def shape(spec: BufferSpec) -> tuple[int, ...]:
-            return tuple(evaluate(size, values) for size in spec.shape)
-
-        specs = list(enumerate(self.lowered.buffers))
-        end = max((s.last for _, s in specs), default=0)
-        temporary = [(slot, s) for slot, s in specs if s.kind == "temp"]
-        waiting = [
-            (slot, s)
-            for slot, s in specs
-            if s.kind == "output" and s.index in self._updates and s.may_alias is None
-        ]
-        lives = [Lifetime(evaluate(s.bytes, values), s.first, s.last) for _, s in temporary]
-        lives += [Lifetime(evaluate(s.bytes, values), s.first, end) for _, s in waiting]
-        arena = plan(lives)
-        offsets = arena.offsets
-        results = []
-        outputs = sorted((s.index, slot) for slot, s in specs if s.kind == "output")
-        for index, slot in outputs:
-            if index not in self._updates:
-                spec = self.lowered.buffers[slot]
-                bytes = evaluate(spec.bytes, values)
-                results.append(Result(slot, shape(spec), spec.dtype.numpy, bytes >= REUSED))
-        return Layout(
-            tuple(values[name] for name in self.lowered.size_names),
-            arena,
-            tuple((slot, offsets[k]) for k, (slot, _) in enumerate(temporary)),
-            tuple(results),
-            tuple(
-                Staged(slot, offsets[len(temporary) + k], self._updates[s.index])
-                for k, (slot, s) in enumerate(waiting)
-            ),
-            evaluate(self.lowered.scratch_bytes, values),
-            sum(evaluate(self.lowered.buffers[r.slot].bytes, values) for r in results),
-        )
-
-    def memory(self, sizes: Sizes, threads: int | None = None) -> dict[str, int]:
-        """Bytes that a call with these sizes takes, by what for."""
-        layout = self.layout(sizes)
-        count = threads or num_threads()
-        return {
-            "arena": layout.arena.bytes,
-            "scratch": -(-layout.scratch // ALIGNMENT) * ALIGNMENT * count,
-            "outputs": layout.results_bytes,
-            "constants": sum(a.nbytes for a in self._constants),
-        }
-
-    def _admit(self, sizes: Sizes, threads: int) -> None:
-        """Refuse a call that needs more than it may take, before anything is allocated."""
-        if self._max_memory is None:
-            return
-        parts = self.memory(sizes, threads)
-        total = sum(parts.values())
-        if total > self._max_memory:
-            told = ", ".join(f"{name} {show_bytes(part)}" for name, part in parts.items() if part)
-            head = f"{self.label}: " if self.label else ""
-            raise MemoryError(
-                f"{head}a call needs {show_bytes(total)} ({told}), and max_memory is "
-                f"{show_bytes(self._max_memory)}"
-            )
 
     # -------------------------------------------------------------------------------------- calls
 
     def run(self, arrays: Sequence[Array], sizes: Sizes, threads: int | None) -> list[Array]:
         """The results; the states that are updated hold their new values afterwards."""
-        layout = self._layouts.get(sizes.key) or self.layout(sizes)
+        layout = self.planner.layout(sizes)
         count = threads or num_threads()
         try:
             frame = self._frames.pop()
@@ -196,7 +69,7 @@ class NativeForm:
             frame = Frame(len(self.lowered.buffers), len(self._states))
         try:
             if frame.layout is not layout or frame.context.threads != count:
-                self._admit(sizes, count)
+                self.planner.admit(sizes, count)
                 frame.fit(layout, count, self._constants, self.lowered.buffers)
             results = self._point(frame, layout, arrays)
             self._call(frame, sizes.key)
@@ -205,7 +78,7 @@ class NativeForm:
         except builtins.MemoryError as error:
             if isinstance(error, MemoryError):
                 raise
-            raise self._too_little(sizes, count) from None
+            raise self.planner.refused(sizes, count) from None
         finally:
             self._frames.append(frame)
         return results
@@ -220,8 +93,6 @@ class NativeForm:
             if seen[number] is not array:
                 seen[number] = array
                 table[slot] = address(array)
-        for slot, k in self._aliases:
-            table[slot] = address(arrays[k])
         results = []
         for result in layout.results:
             array = self._reused(result) if result.large else np.empty(result.shape, result.dtype)
@@ -246,7 +117,7 @@ class NativeForm:
     def _call(self, frame: Frame, key: tuple[int, ...]) -> None:
         context = frame.context
         try:
-            if self._aliases or key in self._quick:
+            if self._in_place or key in self._quick:
                 status = self._entry(context.pointer, frame.pointers, frame.sizes)
             else:
                 status, seconds = context.call_watched(self._entry, frame.pointers, frame.sizes)
@@ -261,11 +132,6 @@ class NativeForm:
             error = failure(context.error, [where for _, where in self.lowered.nodes])
             context.clear()
             raise error
-
-    def _too_little(self, sizes: Sizes, threads: int) -> MemoryError:
-        total = sum(self.memory(sizes, threads).values())
-        head = f"{self.label}: " if self.label else ""
-        return MemoryError(f"{head}a call needs {show_bytes(total)}, and the system refused them")
 
 
 class Frame:

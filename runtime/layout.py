@@ -1,0 +1,189 @@
+"""The memory of a compiled function's calls: what goes where, for given sizes, and how much it is.
+
+Temporaries, and new values of states that wait for the call to succeed, get their places in one
+arena from the memory plan. Everything is known, and held against the cap, before anything is
+allocated."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+from intaglio.compiler.dims import evaluate
+from intaglio.compiler.errors import CompileError, MemoryError
+from intaglio.compiler.lower import BufferSpec, Lowered
+from intaglio.compiler.passes.plan import Arena, Lifetime, plan
+from intaglio.runtime.settings import num_threads, show_bytes
+from intaglio.runtime.signature import Sizes
+
+LAYOUTS: Final = 64
+"""Sizes whose layouts are remembered."""
+REUSED: Final = 1 << 16
+"""Bytes from which a result's memory is used again once its caller has dropped it: touching fresh
+pages costs more than most kernels."""
+ALIGNMENT: Final = 64
+KINDS: Final = {"input", "output", "temp", "constant"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An output that is returned: its entry in the pointers, and the array to make."""
+
+    slot: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    large: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The new value of a state that can't be written in place: where it waits in the arena, and the
+    input it replaces."""
+
+    slot: int
+    offset: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The memory of a call with given sizes."""
+
+    sizes: tuple[int, ...]
+    arena: Arena
+    temporaries: tuple[tuple[int, int], ...]
+    results: tuple[Result, ...]
+    staged: tuple[Staged, ...]
+    scratch: int
+    results_bytes: int
+
+
+class Planner:
+    """The layouts of one lowered function, by sizes. `updates` maps its outputs to the inputs that
+    they replace."""
+
+    def __init__(
+        self,
+        lowered: Lowered,
+        updates: Mapping[int, int],
+        label: str = "",
+        max_memory: int | None = None,
+    ) -> None:
+        unknown = {s.kind for s in lowered.buffers} - KINDS
+        if unknown:
+            raise CompileError(f"buffers of the kinds {unknown} have no place here")
+        self.lowered, self.label, self._max_memory = lowered, label, max_memory
+        self._updates = dict(updates)
+        self._layouts: OrderedDict[tuple[int, ...], Layout] = OrderedDict()
+
+    def layout(self, sizes: Sizes) -> Layout:
+        """The memory of a call with these sizes; checked against the cap."""
+        found = self._layouts.get(sizes.key)
+        if found is None:
+            found = self._layout(sizes)
+            self._layouts[sizes.key] = found
+            while len(self._layouts) > LAYOUTS:
+                self._layouts.popitem(last=False)
+        return found
+
+    def _layout(self, sizes: Sizes) -> Layout:
+        values = sizes.by_name
+
+        def shape(spec: BufferSpec) -> tuple[int, ...]:
+            return tuple(evaluate(size, values) for size in spec.shape)
+
+        specs = list(enumerate(self.lowered.buffers))
+        end = max((s.last for _, s in specs), default=0)
+        temporary = [(slot, s) for slot, s in specs if s.kind == "temp"]
+        waiting = [
+            (slot, s)
+            for slot, s in specs
+            if s.kind == "output" and s.index in self._updates and s.may_alias is None
+        ]
+        lives = [Lifetime(evaluate(s.bytes, values), s.first, s.last) for _, s in temporary]
+        lives += [Lifetime(evaluate(s.bytes, values), s.first, end) for _, s in waiting]
+        arena = plan(lives)
+        offsets = arena.offsets
+        results = []
+        outputs = sorted((s.index, slot) for slot, s in specs if s.kind == "output")
+        for index, slot in outputs:
+            if index not in self._updates:
+                spec = self.lowered.buffers[slot]
+                bytes = evaluate(spec.bytes, values)
+                results.append(Result(slot, shape(spec), spec.dtype.numpy, bytes >= REUSED))
+        return Layout(
+            tuple(values[name] for name in self.lowered.size_names),
+            arena,
+            tuple((slot, offsets[k]) for k, (slot, _) in enumerate(temporary)),
+            tuple(results),
+            tuple(
+                Staged(slot, offsets[len(temporary) + k], self._updates[s.index])
+                for k, (slot, s) in enumerate(waiting)
+            ),
+            evaluate(self.lowered.scratch_bytes, values),
+            sum(evaluate(self.lowered.buffers[r.slot].bytes, values) for r in results),
+        )
+
+    def memory(self, sizes: Sizes, threads: int | None = None) -> dict[str, int]:
+        """Bytes that a call with these sizes takes, by what for."""
+        layout = self.layout(sizes)
+        count = threads or num_threads()
+        return {
+            "arena": layout.arena.bytes,
+            "scratch": -(-layout.scratch // ALIGNMENT) * ALIGNMENT * count,
+            "outputs": layout.results_bytes,
+            "constants": sum(a.nbytes for a in self.lowered.constants),
+        }
+
+    def admit(self, sizes: Sizes, threads: int) -> None:
+        """Refuse a call that needs more than it may take, or than there is, before anything is
+        allocated."""
+        parts = self.memory(sizes, threads)
+        total = sum(parts.values())
+        machine = machine_memory()
+        limit = machine if self._max_memory is None else min(self._max_memory, machine)
+        if total > limit:
+            told = ", ".join(f"{name} {show_bytes(part)}" for name, part in parts.items() if part)
+            whose = "the machine has" if limit == machine else "max_memory is"
+            raise MemoryError(
+                f"{self._head()}a call needs {show_bytes(total)} ({told}), and {whose} "
+                f"{show_bytes(limit)}"
+            )
+
+    def refused(self, sizes: Sizes, threads: int) -> MemoryError:
+        """The error for memory that the system did not give."""
+        total = sum(self.memory(sizes, threads).values())
+        return MemoryError(
+            f"{self._head()}a call needs {show_bytes(total)}, and the system refused them"
+        )
+
+    def holders(self, sizes: Sizes) -> list[tuple[int, BufferSpec]]:
+        """What is alive in the arena when it is fullest, with its bytes, largest first."""
+        layout = self.layout(sizes)
+        slots = [slot for slot, _ in layout.temporaries] + [s.slot for s in layout.staged]
+        specs = [self.lowered.buffers[slots[k]] for k in layout.arena.holders]
+        return [(evaluate(spec.bytes, sizes.by_name), spec) for spec in specs]
+
+    def _head(self) -> str:
+        return f"{self.label}: " if self.label else ""
+
+
+@lru_cache(maxsize=1)
+def machine_memory() -> int:
+    """Bytes of memory that this process could ever have: the machine's, or its group's limit."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(name) as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            found = min(found, int(text))
+    return found
