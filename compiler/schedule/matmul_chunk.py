@@ -196,7 +196,7 @@ def _tiles(product: Product, cut: Cut, blocked: bool) -> Iterator[str]:
     yield f"      {t} *const c = {place[0]};"
     yield f"      const int64_t cr = {place[1]};"
     yield f"      const {name}_tile run = {name}_tiles[vectors][h];"
-    yield "      const int fetch = i < 4 && done == 0;"
+    yield from _fetch(product, cut)
     extra = [text for s, text in (("ar", row), ("ac", column)) if s in Tile.of(product).strides]
     if blocked:
         extra[:0] = [f"from + s * {name}_panel", "fr"]
@@ -205,14 +205,23 @@ def _tiles(product: Product, cut: Cut, blocked: bool) -> Iterator[str]:
         f"        run(a + row * {row} + done * {column}, part + s * bp, br, "
         f"c + s * {name}_panel, cr, some,"
     )
-    yield (
-        "          fetch ? ahead + i * apart : (const char *)part, "
-        + ", ".join(["fetch ? skip : 0", *extra])
-        + ");"
-    )
+    yield f"          {', '.join(['next', 'ahead_by', *extra])});"
     yield from _store(product, blocked)
     yield "      row += h;"
     yield "    }"
+
+
+def _fetch(product: Product, cut: Cut) -> Iterator[str]:
+    """What a tile fetches ahead: the next tile's rows of A where each is used once, else a quarter
+    of the next group of B."""
+    row, column = strides(product, product.a)
+    if cut.groups == 1 and column == "1":
+        yield f"      const char *const next = (const char *)(a + (row + h) * {row});"
+        yield "      const int64_t ahead_by = 64; (void)skip, (void)apart, (void)ahead;"
+        return
+    yield "      const int fetch = i < 4 && done == 0;"
+    yield "      const char *const next = fetch ? ahead + i * apart : (const char *)part;"
+    yield "      const int64_t ahead_by = fetch ? skip : 0;"
 
 
 def _height(product: Product, cut: Cut) -> Iterator[str]:
