@@ -93,6 +93,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         abs as abs,
         absolute as absolute,
         acos as acos,
+        acosh as acosh,
         add as add,
         addcdiv as addcdiv,
         addcmul as addcmul,
@@ -101,8 +102,10 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         arctan as arctan,
         arctan2 as arctan2,
         asin as asin,
+        asinh as asinh,
         atan as atan,
         atan2 as atan2,
+        atanh as atanh,
         ceil as ceil,
         clamp as clamp,
         clamp_max as clamp_max,
@@ -255,6 +258,11 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         unflatten as unflatten,
         unsqueeze as unsqueeze,
     )
+    from intaglio._functions_pad import (
+        constant_pad as constant_pad,
+        constant_pad_nd as constant_pad_nd,
+        pad_by_index as pad_by_index,
+    )
     from intaglio._functions_random import (
         Generator as Generator,
         bernoulli as bernoulli,
@@ -297,6 +305,22 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         var as var,
         var_mean as var_mean,
     )
+    from intaglio._functions_scan import (
+        cumprod as cumprod,
+        cumsum as cumsum,
+        diff as diff,
+        scan as scan,
+    )
+    from intaglio._functions_sort import (
+        argsort as argsort,
+        bucketize as bucketize,
+        kthvalue as kthvalue,
+        median as median,
+        msort as msort,
+        searchsorted as searchsorted,
+        sort as sort,
+        topk as topk,
+    )
     from intaglio._jit import jit as jit
     from intaglio._kind import Size as Size
     from intaglio._modes import (
@@ -330,12 +354,12 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         float16 as float16,
         float32 as float32,
         float64 as float64,
-        int8 as int8,
         int16 as int16,
         int32 as int32,
         int64 as int64,
-        uint8 as uint8,
+        int8 as int8,
         uint32 as uint32,
+        uint8 as uint8,
     )
     from intaglio.compiler.errors import (
         ArgumentError as ArgumentError,
@@ -353,6 +377,15 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         TraceError as TraceError,
         VerifyError as VerifyError,
     )
+    from intaglio.nn.functional import (
+        log_softmax as log_softmax,
+        softmax as softmax,
+    )
+    from intaglio.runtime import (
+        load as load,
+        num_threads as num_threads,
+        set_num_threads as set_num_threads,
+    )
     from intaglio.runtime.version import __version__ as __version__
 
 # Home module -> the public names that it gives to the root.
@@ -361,39 +394,45 @@ _NAMES: dict[str, str] = {
     "intaglio._custom": "custom_vjp",
     "intaglio._dtype_names": "bool double dtype finfo float half iinfo int long short",
     "intaglio._functions_compare": """
-        allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor
-        eq equal ge greater greater_equal gt isclose le less less_equal logical_and logical_not
-        logical_or logical_xor lt ne not_equal""",
+        allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
+        bitwise_xor eq equal ge greater greater_equal gt isclose le less less_equal logical_and
+        logical_not logical_or logical_xor lt ne not_equal""",
     "intaglio._functions_create": """
-        arange as_tensor asarray empty empty_like eye from_dlpack from_numpy full full_like linspace
-        logspace ones ones_like scalar_tensor tensor tril_indices triu_indices zeros zeros_like""",
+        arange as_tensor asarray empty empty_like eye from_dlpack from_numpy full full_like
+        linspace logspace ones ones_like scalar_tensor tensor tril_indices triu_indices zeros
+        zeros_like""",
     "intaglio._functions_data": "argwhere bincount masked_select nonzero unique",
     "intaglio._functions_elementwise": """
-        abs absolute acos add addcdiv addcmul arccos arcsin arctan arctan2 asin atan atan2 ceil clamp
-        clamp_max clamp_min clip copysign cos cosh deg2rad div divide erf exp exp2 expm1 fix
-        float_power floor floor_divide fmax fmin fmod frac hypot isfinite isinf isnan lerp log log10
-        log1p log2 logaddexp logit maximum minimum mul multiply nan_to_num neg negative positive pow
-        rad2deg reciprocal relu remainder round rsqrt rsub sgn sigmoid sign sin sinh sqrt square
-        stop_gradient sub subtract tan tanh true_divide trunc where xlogy""",
+        abs absolute acos acosh add addcdiv addcmul arccos arcsin arctan arctan2 asin asinh atan
+        atan2 atanh ceil clamp clamp_max clamp_min clip copysign cos cosh deg2rad div divide erf
+        exp exp2 expm1 fix float_power floor floor_divide fmax fmin fmod frac hypot isfinite
+        isinf isnan lerp log log10 log1p log2 logaddexp logit maximum minimum mul multiply
+        nan_to_num neg negative positive pow rad2deg reciprocal relu remainder round rsqrt rsub
+        sgn sigmoid sign sin sinh sqrt square stop_gradient sub subtract tan tanh true_divide
+        trunc where xlogy""",
     "intaglio._functions_index": """
-        gather index_add index_copy index_fill index_put index_select masked_fill scatter scatter_add
-        take take_along_dim take_rows""",
+        gather index_add index_copy index_fill index_put index_select masked_fill scatter
+        scatter_add take take_along_dim take_rows""",
     "intaglio._functions_join": """
-        cat chunk concat concatenate hstack meshgrid roll row_stack split stack tensor_split vstack""",
+        cat chunk concat concatenate hstack meshgrid roll row_stack split stack tensor_split
+        vstack""",
     "intaglio._functions_matmul": """
-        addbmm addmm addmv addr baddbmm bmm chain_matmul dot einsum ger inner kron matmul matrix_power
-        mm mv outer tensordot vdot""",
+        addbmm addmm addmv addr baddbmm bmm chain_matmul dot einsum ger inner kron matmul
+        matrix_power mm mv outer tensordot vdot""",
     "intaglio._functions_movement": """
-        adjoint atleast_1d atleast_2d broadcast_tensors broadcast_to clone diag diag_embed diagonal
-        expand_dims flatten flip fliplr flipud moveaxis movedim narrow permute ravel repeat_interleave
-        reshape rot90 select squeeze swapaxes swapdims t tile transpose tril triu unbind unflatten
-        unsqueeze""",
+        adjoint atleast_1d atleast_2d broadcast_tensors broadcast_to clone diag diag_embed
+        diagonal expand_dims flatten flip fliplr flipud moveaxis movedim narrow permute ravel
+        repeat_interleave reshape rot90 select squeeze swapaxes swapdims t tile transpose tril
+        triu unbind unflatten unsqueeze""",
+    "intaglio._functions_pad": "constant_pad constant_pad_nd pad_by_index",
     "intaglio._functions_random": """
-        Generator bernoulli get_rng_state initial_seed manual_seed multinomial normal rand rand_like
-        randint randint_like randn randn_like randperm seed set_rng_state""",
+        Generator bernoulli get_rng_state initial_seed manual_seed multinomial normal rand
+        rand_like randint randint_like randn randn_like randperm seed set_rng_state""",
     "intaglio._functions_reduce": """
-        all amax amin aminmax any argmax argmin count_nonzero dist logsumexp max mean min nanmean
-        nansum norm prod std std_mean sum var var_mean""",
+        all amax amin aminmax any argmax argmin count_nonzero dist logsumexp max mean min
+        nanmean nansum norm prod std std_mean sum var var_mean""",
+    "intaglio._functions_scan": "cumprod cumsum diff scan",
+    "intaglio._functions_sort": "argsort bucketize kthvalue median msort searchsorted sort topk",
     "intaglio._jit": "jit",
     "intaglio._kind": "Size",
     "intaglio._modes": """
@@ -407,10 +446,12 @@ _NAMES: dict[str, str] = {
     "intaglio._trace": "copied_outside_trace is_tracing",
     "intaglio.compiler.dims": "Dim",
     "intaglio.compiler.dtypes": """
-        bfloat16 float16 float32 float64 int8 int16 int32 int64 uint8 uint32""",
+        bfloat16 float16 float32 float64 int16 int32 int64 int8 uint32 uint8""",
     "intaglio.compiler.errors": """
-        ArgumentError CompileError DTypeError DeviceError Error FormatError GradientError IndexError
-        InterruptedError MemoryError MissingExtra ShapeError TraceError VerifyError""",
+        ArgumentError CompileError DTypeError DeviceError Error FormatError GradientError
+        IndexError InterruptedError MemoryError MissingExtra ShapeError TraceError VerifyError""",
+    "intaglio.nn.functional": "log_softmax softmax",
+    "intaglio.runtime": "load num_threads set_num_threads",
     "intaglio.runtime.version": "__version__",
 }
 _SUBMODULES = ("autograd", "data", "func", "nn", "optim")
