@@ -328,7 +328,7 @@ class _Fuser:
             if group is reads:
                 return True
             for later in group.after:
-                if later not in seen and later.first < reads.last:
+                if later not in seen and later.first <= reads.last:
                     seen.add(later)
                     waiting.append(later)
         return False
