@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Union
 
@@ -410,7 +410,7 @@ class Constraint:
     left: Size
     relation: str
     right: Size
-    where: str = ""
+    where: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.left} {self.relation} {self.right}"
@@ -421,13 +421,14 @@ class Constraint:
         return a == b if self.relation == "==" else a <= b if self.relation == "<=" else a < b
 
 
-_collector: ContextVar[list[Constraint] | None] = ContextVar("constraints", default=None)
+Collector = tuple[list[Constraint], set[Constraint]]
+_collector: ContextVar[Collector | None] = ContextVar("constraints", default=None)
 
 
 @contextmanager
 def collecting(found: list[Constraint]) -> Iterator[list[Constraint]]:
     """Let relations that can't be decided be appended to `found` instead of being refused."""
-    token = _collector.set(found)
+    token = _collector.set((found, set(found)))
     try:
         yield found
     finally:
@@ -450,11 +451,13 @@ def holds(left: Size, relation: str, right: Size) -> bool:
         if high <= limit:
             return True
         broken = low > limit
-    found = _collector.get()
-    if broken or found is None:
+    collector = _collector.get()
+    if broken or collector is None:
         return False
+    found, known = collector
     constraint = Constraint(left, relation, right)
-    if constraint not in found:
+    if constraint not in known:
+        known.add(constraint)
         found.append(constraint)
     return True
 

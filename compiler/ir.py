@@ -8,6 +8,7 @@ stored. The classes know nothing of files, devices or of the ops' meaning."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,18 +26,27 @@ from intaglio.compiler.where import Places
 class Literal:
     """A constant array inside a program. Read-only; equal when dtype, shape and bytes are equal."""
 
-    __slots__ = ("_key", "array")
+    __slots__ = ("_digest", "array")
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self.array = np.array(array, order="C", copy=True)
         self.array.flags.writeable = False
-        self._key = (self.array.dtype.str, self.array.shape, self.array.tobytes())
+        self._digest: bytes | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of dtype, shape and bytes."""
+        if self._digest is None:
+            made = hashlib.sha256(f"{self.array.dtype.str}{self.array.shape}:".encode())
+            made.update(self.array.reshape(-1).view(np.uint8))
+            self._digest = made.digest()
+        return self._digest
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Literal) and self._key == other._key
+        return isinstance(other, Literal) and (self is other or self.digest == other.digest)
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return hash(self.digest)
 
     def __repr__(self) -> str:
         return f"Literal({self.array.dtype}{list(self.array.shape)})"
