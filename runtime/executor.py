@@ -11,6 +11,7 @@ import builtins
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -40,6 +41,10 @@ class Form(Protocol):
         """The lowered function and its memory."""
         ...
 
+    def timed(self) -> AbstractContextManager[list[list[float]]]:
+        """Time the steps of the calls made inside."""
+        ...
+
     def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
         """The results without the updates, which are in the arrays of the states afterwards."""
         ...
@@ -49,10 +54,18 @@ class Interpreted:
     """The graph run node by node in NumPy: slow, correct, outside the promise of equal bits."""
 
     native = False
-    planner: Planner
 
     def __init__(self, graph: Graph, updates: Mapping[int, int]) -> None:
         self._graph, self._updates = graph, updates
+
+    @property
+    def planner(self) -> Planner:
+        """There is none."""
+        raise CompileError("the interpreter has no plan of its memory")
+
+    def timed(self) -> AbstractContextManager[list[list[float]]]:
+        """It has no steps."""
+        raise CompileError("the interpreter has no steps to time")
 
     def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
         """All outputs first; only then the states."""
@@ -186,6 +199,15 @@ class Executable:
         options = self._options
         lowered = lowered_graph(self.graph, self.updates, named, options.digest, options.label)
         return Planner(lowered, self.updates, options.label, options.max_memory)
+
+    def forms(self) -> str:
+        """Which forms there are, in words."""
+        found = [
+            f"specialised to {', '.join(map(str, key))}" if key else "compiled"
+            for key in self._special
+        ]
+        found += ["compiled for all sizes"] if self._general else []
+        return "; ".join(found) or "not compiled yet"
 
     def planner(self, sizes: Sizes) -> Planner:
         """The lowered function that serves these sizes, with its memory; nothing is compiled."""

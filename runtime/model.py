@@ -17,6 +17,7 @@ from intaglio.compiler.ir import Function, Program
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.executor import FunctionExecutable
 from intaglio.runtime.locks import NoLock
+from intaglio.runtime.report import Explanation, Plan, Profile, explain, plan_of, profile
 from intaglio.runtime.settings import parse_bytes
 from intaglio.runtime.state import States
 from intaglio.runtime.structure import LEAF, builder, by_parameter, flatten
@@ -81,7 +82,7 @@ class Model:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call `forward`, or the only function there is."""
-        return self.function("forward" if len(self.program.functions) != 1 else "")(*args, **kwargs)
+        return self.function()(*args, **kwargs)
 
     def __getattr__(self, name: str) -> LoadedFunction:
         if name.startswith("_") or name not in self.program.functions:
@@ -98,21 +99,35 @@ class Model:
         return ", ".join(map(repr, self.program.functions)) or "no functions"
 
     def function(self, name: str = "") -> LoadedFunction:
-        """The function of this name as a callable; without a name, the only one."""
+        """The function of this name as a callable; without a name, `forward` or the only one."""
         found = self._functions.get(name)
         if found is None:
-            key = name or next(iter(self.program.functions), "")
-            if key not in self.program.functions:
-                raise ArgumentError(f"the model has no function {name!r}; it has {self._listed()}")
-            found = LoadedFunction(self, self.program.functions[key])
-            found = self._functions.setdefault(key, found)
-            self._functions[name] = found
+            known = self.program.functions
+            key = name or ("forward" if len(known) != 1 else next(iter(known)))
+            if key not in known:
+                raise ArgumentError(f"the model has no function {key!r}; it has {self._listed()}")
+            made = self._functions.get(key) or LoadedFunction(self, known[key])
+            found = self._functions[name] = self._functions.setdefault(key, made)
         return found
 
     @cached_property
     def written(self) -> frozenset[str]:
         """The states that some function updates."""
         return frozenset(s for f in self.program.functions.values() for s in f.updates)
+
+    def plan(self, name: str = "", /, **sizes: int) -> Plan:
+        """The memory of a call of a function with these sizes, before anything is allocated:
+        `model.plan("forward", n=32).peak_bytes`."""
+        return plan_of(self.function(name).executable, sizes)
+
+    def explain(self, name: str = "", /, **sizes: int) -> Explanation:
+        """What the compiler makes of a function: its kernels, why neighbours were not fused, and
+        with sizes who holds the peak of memory."""
+        return explain(self.function(name).executable, sizes)
+
+    def profile(self, name: str, *args: Any, calls: int = 20, **kwargs: Any) -> Profile:
+        """Where the time of a function goes for these arguments. It runs on copies of the state."""
+        return self.function(name).profile(*args, calls=calls, **kwargs)
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of all state values by name, tied names included."""
@@ -183,6 +198,17 @@ class LoadedFunction:
             for name in self._names:
                 leaves.append(states.writable(name) if name in self._writes else states.array(name))
             return self._build(self.executable(leaves))
+
+    def profile(self, *args: Any, calls: int = 20, **kwargs: Any) -> Profile:
+        """Where the time of a call with these arguments goes, over copies of the states that it
+        updates."""
+        states = self.model.state
+        leaves = self._leaves(args, kwargs)
+        with states.lock.reading:
+            for name in self._names:
+                array = states.array(name)
+                leaves.append(array.copy() if name in self._writes else array)
+        return profile(self.executable, leaves, calls)
 
     def _leaves(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """The arguments' leaves in order."""

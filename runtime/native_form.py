@@ -10,7 +10,8 @@ from __future__ import annotations
 import builtins
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -55,6 +56,7 @@ class NativeForm:
         self._constants = [np.ascontiguousarray(a) for a in lowered.constants]
         self._frames: list[Frame] = []
         self._spare: dict[int, Array] = {}
+        self._timed: list[list[float]] | None = None
         self._quick: set[tuple[int, ...]] = set()
 
     # -------------------------------------------------------------------------------------- calls
@@ -117,7 +119,10 @@ class NativeForm:
     def _call(self, frame: Frame, key: tuple[int, ...]) -> None:
         context = frame.context
         try:
-            if self._in_place or key in self._quick:
+            if self._timed is not None:
+                status, times = context.call_timed(self._entry, frame.pointers, frame.sizes)
+                self._timed.append(times)
+            elif self._in_place or key in self._quick:
                 status = self._entry(context.pointer, frame.pointers, frame.sizes)
             else:
                 status, seconds = context.call_watched(self._entry, frame.pointers, frame.sizes)
@@ -132,6 +137,16 @@ class NativeForm:
             error = failure(context.error, [where for _, where in self.lowered.nodes])
             context.clear()
             raise error
+
+    @contextmanager
+    def timed(self) -> Iterator[list[list[float]]]:
+        """Time the steps of the calls made inside: a list of seconds for each call."""
+        found: list[list[float]] = []
+        self._timed = found
+        try:
+            yield found
+        finally:
+            self._timed = None
 
 
 class Frame:

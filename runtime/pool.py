@@ -25,8 +25,10 @@ from intaglio.runtime.settings import num_threads
 
 ABI: Final = 1
 NATIVE: Final = Path(__file__).parent / "native"
-SOURCES: Final = ("ig_pool.c", "ig_signal.c")
+SOURCES: Final = ("ig_pool.c", "ig_signal.c", "ig_profile.c")
 ENTRIES: Final = ("ig_pool_make", "ig_pool_abi_version", "ig_ctx_bytes", "ig_watch", "ig_commit")
+TIMES: Final = 1 << 16
+"""Steps that a profile of one call notes at most."""
 
 INDEX, INTERRUPTED, NON_FINITE = 1, 2, 3
 """The kinds of errors that a native call reports."""
@@ -62,6 +64,11 @@ def library() -> ctypes.CDLL:
     found.ig_unwatch.restype = None
     found.ig_commit.argtypes = [ctypes.c_int64, pointer, pointer, pointer]
     found.ig_commit.restype = None
+    found.ig_profile_begin.argtypes = [pointer, ctypes.c_int64]
+    found.ig_profile_begin.restype = found.ig_profile_mark.restype = None
+    found.ig_profile_context.argtypes = [pointer, number]
+    found.ig_profile_context.restype = None
+    found.ig_profile_end.restype = ctypes.c_int64
     return found
 
 
@@ -124,6 +131,24 @@ class Context:
         finally:
             if watching:
                 native.ig_unwatch()
+
+    def call_timed(self, entry: Entry, buffers: int, sizes: int) -> tuple[int, list[float]]:
+        """Run a function; the seconds of each of its steps too."""
+        native = library()
+        ends = (ctypes.c_int64 * TIMES)()
+        with _profiling:
+            native.ig_profile_begin(ctypes.addressof(ends), TIMES)
+            native.ig_profile_context(self.pointer, 1)
+            try:
+                native.ig_profile_mark()
+                status = entry(self.pointer, buffers, sizes)
+            finally:
+                native.ig_profile_context(self.pointer, 0)
+                count = native.ig_profile_end()
+        return status, [(ends[k + 1] - ends[k]) * 1e-9 for k in range(count - 1)]
+
+
+_profiling: Final = threading.Lock()
 
 
 def failure(error: ErrorRecord, places: Sequence[Places]) -> BaseException:
