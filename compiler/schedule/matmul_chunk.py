@@ -31,7 +31,8 @@ LONG = 1536
 FEWEST_ROWS, SHORT_BLOCK = 2, 64
 """For so few rows columns are turned in short blocks, which stay in the first-level cache."""
 FEW_ROWS = 64
-"""Up to so many rows B is read in place if its rows lie contiguously: copying would cost more."""
+"""Up to so many rows B is read in place if its rows lie contiguously: copying would cost more.
+Narrower vectors touch a line of each row at a time, and it pays only for a few tiles."""
 NEAR = 640 << 10
 """Bytes of a B that stays in the second-level cache, where reading in place costs no more."""
 
@@ -152,7 +153,8 @@ def _panel(product: Product) -> Iterator[str]:
         # Rows that lie contiguously are read in place where copying them would not pay, and where
         # no vector reaches outside of them.
         yield f"    const int64_t skip = {row} * {bytes}, apart = 64;"
-        yield f"    const int direct = (m <= {FEW_ROWS} || k * {row} <= {NEAR // bytes})"
+        few = f"(IG_W == 16 ? {FEW_ROWS} : {2 * ROWS})"
+        yield f"    const int direct = (m <= {few} || k * {row} <= {NEAR // bytes})"
         yield f"      && panels * vectors * {name}_lanes == width;"
     else:
         yield f"    const int64_t skip = 64, apart = {columns * bytes // 4} * {column};"
