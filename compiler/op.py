@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
@@ -151,6 +152,11 @@ class Op:
     def simplify(self, g: Rewriter, xs: Sequence[Value], node: Node) -> Value | None:
         """A simpler value with the same bits, made by `g` or one of `xs`; None leaves the node
         alone."""
+        return None
+
+    def permuted(self, g: Rewriter, node: Node, axes: Sequence[int]) -> Value | None:
+        """The result of a node with its dims in another order, made as cheaply and with the same
+        bits; None where the op has no such form."""
         return None
 
     def prune(self, node: Node, used: Sequence[bool]) -> Node:
@@ -372,6 +378,12 @@ class Rewriter(Builder):
         super().__init__()
         self.inputs, self.constraints = list(graph.inputs), list(graph.constraints)
         self._producers: dict[Value, Node] = {}
+        self._uses = Counter(v for node in graph.nodes for v in node.inputs)
+        self._uses.update(graph.outputs)
+
+    def used_once(self, value: Value) -> bool:
+        """Whether a value of the graph that is rewritten is read in one place only."""
+        return self._uses[value] == 1
 
     def append(self, node: Node) -> None:
         """Append a node and remember what it makes."""

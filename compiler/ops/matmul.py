@@ -9,7 +9,8 @@ import numpy as np
 
 from intaglio.compiler.dims import holds, same_shape
 from intaglio.compiler.errors import DTypeError, ShapeError
-from intaglio.compiler.op import Array, Op, Ops, Sample, V
+from intaglio.compiler.ir import Node, Value
+from intaglio.compiler.op import Array, Op, Ops, Rewriter, Sample, V
 from intaglio.compiler.ops.rules import check_count, check_kind
 from intaglio.compiler.types import TensorType
 
@@ -83,6 +84,16 @@ class Matmul(Op):
             g.matmul(dy, swapped(g, b)) if needs[0] else None,
             g.matmul(swapped(g, a), dy) if needs[1] else None,
         ]
+
+    def permuted(self, g: Rewriter, node: Node, axes: Sequence[int]) -> Value | None:
+        """The transposed product is the product of the transposed in the other order: every element
+        is the same chain."""
+        rank = len(axes)
+        if tuple(axes) != (*range(rank - 2), rank - 1, rank - 2):
+            return None
+        a, b = node.inputs
+        made: Value = g.matmul(swapped(g, b), swapped(g, a))
+        return made
 
     def jvp(
         self, g: Ops[V], dxs: Sequence[V | None], xs: Sequence[V], ys: Sequence[V]

@@ -24,7 +24,7 @@ from intaglio.compiler.loop import (
     call,
     number,
 )
-from intaglio.compiler.op import Array, Op, Ops, Sample, V
+from intaglio.compiler.op import Array, Op, Ops, Sample, V, op_named
 from intaglio.compiler.ops.rules import (
     check_axes,
     check_axis,
@@ -239,6 +239,10 @@ class Permute(Movement):
         if before is not None and before.op == self.name:
             first = before.attributes["axes"]
             return g.permute(before.inputs[0], axes=tuple(first[a] for a in axes))
+        if before is not None and g.used_once(xs[0]):
+            made = op_named(before.op).permuted(g, before, axes)
+            if made is not None:
+                return made
         return moved_fill(g, xs[0], node)
 
 

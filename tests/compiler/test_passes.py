@@ -372,3 +372,20 @@ def test_bodies_inside_loops_are_written_out_too():
     assert ops(made) == ["scan", "exp"]
     assert ops(made.nodes[0].attributes["body"]) == ["exp", "add"]
     assert str(made.nodes[1].where[0]) == "net.py:9"
+
+
+def test_transposed_products_are_made_in_place():
+    a, b = Builder(), TensorType(float32, (5, 3))
+    x, y = a.input(b), a.input(TensorType(float32, (5, 4)))
+    product = a.matmul(a.permute(x, axes=(1, 0)), y)  # [3, 4]
+    graph = a.graph([a.permute(product, axes=(1, 0))])
+    simpler = simplify(graph)
+    assert [n.op for n in simpler.nodes] == ["permute", "matmul"]
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-4, 4, s).astype(np.float32) for s in ((5, 3), (5, 4))]
+    assert np.array_equal(interpret(simpler, arrays)[0], arrays[1].T @ arrays[0])
+    assert simplify(simpler).nodes == simpler.nodes
+    kept = simplify(
+        a.graph([product, a.permute(product, axes=(1, 0))])
+    )  # the product is used twice
+    assert [n.op for n in kept.nodes].count("matmul") == 1
