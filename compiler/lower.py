@@ -8,54 +8,14 @@ steps through the context that it is given (see `ig_abi.h`), so that it links to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from intaglio.compiler.codegen.function import function_sources
-from intaglio.compiler.dims import Size, symbols
-from intaglio.compiler.dtypes import DType
+from intaglio.compiler.dims import symbols
 from intaglio.compiler.ir import Graph
+from intaglio.compiler.lowered import BufferSpec, Lowered, StepInfo
 from intaglio.compiler.lowering import Lowering
 from intaglio.compiler.passes.specialise import specialise
-from intaglio.compiler.steps import Memory, StepInfo, in_place_inputs
-from intaglio.compiler.where import Places
-
-
-@dataclass(frozen=True, slots=True)
-class BufferSpec:
-    """One entry of the array of pointers that the function takes.
-
-    `kind`: `input` (of the graph, by `index`), `output`, `temp` (placed in the arena), `constant`
-    (by `index` in `Lowered.constants`). `first` and `last` are the steps that touch it. An output
-    may lie in the memory of the input `may_alias`: no step reads that input afterwards."""
-
-    kind: str
-    index: int
-    bytes: Size
-    dtype: DType
-    shape: tuple[Size, ...]
-    first: int
-    last: int
-    may_alias: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """A function as text: the translation units, the entry point's name, what `dims[]` and
-    `buffers[]` hold in order, bytes of scratch per thread, and what is known of the steps.
-
-    `nodes` gives, for the number in an error record, the op and the places of the node."""
-
-    sources: tuple[str, ...]
-    entry: str
-    size_names: tuple[str, ...]
-    buffers: tuple[BufferSpec, ...]
-    constants: tuple[np.ndarray, ...]  # type: ignore[type-arg]  # of any dtype
-    scratch_bytes: Size
-    steps: tuple[StepInfo, ...]
-    nodes: tuple[tuple[str, Places], ...]
-    nanoseconds: Size
+from intaglio.compiler.steps import Memory, in_place_inputs
 
 
 def lower(

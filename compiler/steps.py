@@ -13,26 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from intaglio.compiler.dims import Dim, Size
+from intaglio.compiler.lowered import StepInfo
 from intaglio.compiler.schedule.storage import View
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places
 
 MOST_PARTS = 24
 """Kernels that share a step at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepInfo:
-    """What `plan`, `explain` and errors need to know of a kernel in a step: its C function, the
-    step's number, the ops in it, their places, the buffers it reads and writes, and rough work."""
-
-    kernel: str
-    number: int
-    ops: tuple[str, ...]
-    where: Places
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
-    nanoseconds: Size
 
 
 class Memory:

@@ -1,5 +1,5 @@
 """From a graph to the text of its native function: the passes, lowering, and stored plans that skip
-both.
+both. A warm start loads neither: they are imported where they are used.
 
 With `INTAGLIO_DUMP=folder` everything is made anew, and the graph after each pass and the C text
 are written there, a folder per compile."""
@@ -13,19 +13,18 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from intaglio.compiler.dims import symbols
 from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Literal, blocks
-from intaglio.compiler.lower import Lowered, lower
-from intaglio.compiler.passes import PIPELINE
-from intaglio.compiler.passes.fuse import Refusal, fuse
-from intaglio.compiler.passes.specialise import specialise
-from intaglio.compiler.text import print_graph
+from intaglio.compiler.lowered import Lowered
 from intaglio.runtime.plans import stored
 from intaglio.runtime.toolchain import digest_of, find_toolchain
 from intaglio.runtime.version import __version__
+
+if TYPE_CHECKING:
+    from intaglio.compiler.passes.fuse import Refusal
 
 _numbers: Final = itertools.count()
 
@@ -41,9 +40,15 @@ def lowered_graph(
 
     `digest` identifies the graph; it is computed from the graph when it is empty."""
     folder = os.environ.get("INTAGLIO_DUMP")
+
+    def make(dump: Dump | None = None) -> Lowered:
+        from intaglio.compiler.lower import lower
+
+        return lower(optimised(graph, sizes, dump), in_place=updates)
+
     if folder:
         dump = Dump(Path(folder), label)
-        made = lower(optimised(graph, sizes, dump), in_place=updates)
+        made = make(dump)
         for k, source in enumerate(made.sources):
             dump.write(f"unit{k}.c", source)
         return made
@@ -57,7 +62,7 @@ def lowered_graph(
         _compiler(),
     )
     known = symbols(*(s for v in graph.inputs for s in v.type.shape))
-    return stored(Lowered, parts, known, lambda: lower(optimised(graph, sizes), in_place=updates))
+    return stored(Lowered, parts, known, make)
 
 
 def optimised(
@@ -69,6 +74,10 @@ def optimised(
     """The graph, specialised to `sizes` if they are given, after all passes, fusion last.
 
     `refusals` collects why neighbours were not fused."""
+    from intaglio.compiler.passes import PIPELINE
+    from intaglio.compiler.passes.fuse import fuse
+    from intaglio.compiler.passes.specialise import specialise
+
     show = dump.graph if dump is not None else _show_nothing
     show("traced", graph)
     if sizes is not None:
@@ -96,6 +105,8 @@ def _compiler() -> str:
 
 def graph_digest(graph: Graph) -> str:
     """What identifies a graph: its text with the places, and the bytes of its literals."""
+    from intaglio.compiler.text import print_graph
+
     literals = hashlib.sha256()
     waiting = [graph]
     while waiting:
@@ -127,6 +138,8 @@ class Dump:
 
     def graph(self, name: str, graph: Graph) -> None:
         """Write a graph as text, numbered in order."""
+        from intaglio.compiler.text import print_graph
+
         self.write(f"{self._count:02d}-{name}.txt", print_graph(graph) + "\n")
         self._count += 1
 

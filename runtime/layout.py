@@ -17,7 +17,7 @@ import numpy as np
 
 from intaglio.compiler.dims import evaluate
 from intaglio.compiler.errors import CompileError, MemoryError
-from intaglio.compiler.lower import BufferSpec, Lowered
+from intaglio.compiler.lowered import BufferSpec, Lowered
 from intaglio.compiler.passes.plan import Arena, Lifetime, plan
 from intaglio.runtime.settings import num_threads, show_bytes
 from intaglio.runtime.signature import Sizes

@@ -46,6 +46,7 @@ def load(
         device=device,
         threads=threads,
         max_memory=limit,
+        digest=found.digest,
     )
 
 
@@ -63,6 +64,7 @@ class Model:
         threads: int | None = None,
         max_memory: int | None = None,
         backend: str | None = None,
+        digest: str = "",
     ) -> None:
         if device != "cpu":
             raise DeviceError(f"device {device!r}: loaded models run on 'cpu'")
@@ -72,6 +74,7 @@ class Model:
         self.state = States(program.state, values)
         self.metadata: Mapping[str, object] = MappingProxyType(dict(metadata or {}))
         self.device = device
+        self._digest = digest
         self._options = {"threads": threads, "max_memory": max_memory, "backend": backend}
         self._functions: dict[str, LoadedFunction] = {}
 
@@ -169,7 +172,8 @@ class LoadedFunction:
     def __init__(self, model: Model, function: Function) -> None:
         self.model, self.function = model, function
         self.name = function.name
-        self.executable = FunctionExecutable(function, **model._options)
+        digest = f"{model._digest} {function.name}" if model._digest else ""
+        self.executable = FunctionExecutable(function, digest=digest, **model._options)
         self._names = self.executable.states
         self._build = builder(function.output_structure)
         names = function.parameters or function.arguments

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from intaglio.compiler.errors import InterruptedError, MemoryError
-from intaglio.compiler.lower import BufferSpec
+from intaglio.compiler.lowered import BufferSpec
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.build import open_library
 from intaglio.runtime.layout import ALIGNMENT, Layout, Planner, Result

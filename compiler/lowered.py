@@ -1,0 +1,63 @@
+"""A lowered function: its text, and what running and explaining it needs to know.
+
+Apart from the code that makes it, so that a stored one is read without loading the compiler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from intaglio.compiler.dims import Size
+from intaglio.compiler.dtypes import DType
+from intaglio.compiler.where import Places
+
+
+@dataclass(frozen=True, slots=True)
+class StepInfo:
+    """What `plan`, `explain` and errors need to know of a kernel in a step: its C function, the
+    step's number, the ops in it, their places, the buffers it reads and writes, and rough work."""
+
+    kernel: str
+    number: int
+    ops: tuple[str, ...]
+    where: Places
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    nanoseconds: Size
+
+
+@dataclass(frozen=True, slots=True)
+class BufferSpec:
+    """One entry of the array of pointers that the function takes.
+
+    `kind`: `input` (of the graph, by `index`), `output`, `temp` (placed in the arena), `constant`
+    (by `index` in `Lowered.constants`). `first` and `last` are the steps that touch it. An output
+    may lie in the memory of the input `may_alias`: no step reads that input afterwards."""
+
+    kind: str
+    index: int
+    bytes: Size
+    dtype: DType
+    shape: tuple[Size, ...]
+    first: int
+    last: int
+    may_alias: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A function as text: the translation units, the entry point's name, what `dims[]` and
+    `buffers[]` hold in order, bytes of scratch per thread, and what is known of the steps.
+
+    `nodes` gives, for the number in an error record, the op and the places of the node."""
+
+    sources: tuple[str, ...]
+    entry: str
+    size_names: tuple[str, ...]
+    buffers: tuple[BufferSpec, ...]
+    constants: tuple[np.ndarray, ...]  # type: ignore[type-arg]  # of any dtype
+    scratch_bytes: Size
+    steps: tuple[StepInfo, ...]
+    nodes: tuple[tuple[str, Places], ...]
+    nanoseconds: Size
