@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from intaglio.tools.options import machine_options, model_argument, open_model, size_option
-from intaglio.tools.show import function_sizes, table, tell
+from intaglio.tools.show import function_sizes, show_time, table, tell
 
 if TYPE_CHECKING:
     from intaglio.compiler.ir import Function
@@ -102,11 +102,3 @@ def measure(
         call_leaves(function, leaves)
         times.append(clock() - begin)
     return first, np.array(times)
-
-
-def show_time(seconds: float) -> str:
-    """A duration as people read it."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"

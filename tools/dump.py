@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -43,8 +43,8 @@ def dump(
 ) -> None:
     """Print a model's IR as typed text, JSON, DOT or SVG, with the author's source lines.
 
-    --kernels, --memory and --source show what the compiler makes of it instead, for the --size
-    given or for any size."""
+    --kernels, --memory and --source show what the compiler makes of it instead. Everything is shown
+    for the --size given, or for any size."""
     from intaglio.runtime.training import named_function
 
     compiled = kernels or memory or source
@@ -62,15 +62,17 @@ def dump(
         ]
         text = "\n".join(parts)
     else:
-        text = rendered(program, [staged(f, after) for f in chosen], style, whole=not names)
+        text = rendered(program, [staged(f, after, sizes) for f in chosen], style, whole=not names)
     write(text, output)
 
 
-def staged(function: Function, after: str | None) -> Function:
-    """The function as it is after a pass of the pipeline; as saved without one."""
-    if after is None:
-        return function
-    return function.with_graph(graph_after(function.graph, after))
+def staged(function: Function, after: str | None, sizes: Mapping[str, int]) -> Function:
+    """The function for the sizes given, as it is after a pass of the pipeline; as saved without
+    either."""
+    from intaglio.compiler.passes.specialise import specialise
+
+    graph = specialise(function.graph, sizes) if sizes else function.graph
+    return function.with_graph(graph if after is None else graph_after(graph, after))
 
 
 def graph_after(graph: Graph, after: str) -> Graph:

@@ -35,8 +35,8 @@ def listing(
     """The views asked for, for given sizes or, without any, for all."""
     bound = choose(function, sizes)
     executable = model.function(function.name).executable
-    graph = optimised(executable.graph)
-    made = lower(graph, sizes=bound, target=target, in_place=executable.updates)
+    graph = optimised(executable.graph, bound)
+    made = lower(graph, target=target, in_place=executable.updates)
     told = ", ".join(f"{k}={v}" for k, v in (bound or {}).items())
     parts = [f"// {signature(function)}{' for ' + told if told else ''}"]
     if kernels:

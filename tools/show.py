@@ -64,3 +64,11 @@ def table(rows: Iterable[Sequence[object]], indent: str = "") -> str:
         ]
         lines.append(indent + "  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def show_time(seconds: float) -> str:
+    """A duration as people read it."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

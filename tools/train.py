@@ -16,7 +16,7 @@ import click
 
 from intaglio.tools.atomic import check_writable, replacing
 from intaglio.tools.options import machine_options, model_argument, open_model, parse_pairs
-from intaglio.tools.show import safe, tell
+from intaglio.tools.show import safe, show_time, tell
 
 if TYPE_CHECKING:
     from intaglio.runtime.model import Model
@@ -153,7 +153,7 @@ class Trainer:
             self.log.add(epoch, seconds)
         self.save()
         told = " ".join(f"{safe(n)} {show_number(v)}" for n, v in epoch.metrics.items())
-        click.echo(f"epoch {epoch.number}/{self.epochs}: {told} ({seconds:.2f} s)")
+        click.echo(f"epoch {epoch.number}/{self.epochs}: {told} ({show_time(seconds)})")
 
     def stop(self, number: int) -> None:
         """Save where the run is, say how to go on, end the process."""

@@ -56,8 +56,8 @@ def test_digits_train_eagerly_as_compiled(digits: ModuleType) -> None:
     train, test = digits.data()
     part = {name: array[:320] for name, array in train.items()}
     tasks = [digits.Task(1), digits.Task(1)]
-    digits.fit(tasks[0].train_step, part, 1, epochs=2)
-    digits.fit(ig.jit(tasks[1].train_step), part, 1, epochs=2)
+    digits.fit(tasks[0].train_step, part, 1, epochs=6)
+    digits.fit(ig.jit(tasks[1].train_step), part, 1, epochs=6)
     weights = [{k: v.numpy() for k, v in t.model.state_dict().items()} for t in tasks]
     assert all(weights[0][k].tobytes() == weights[1][k].tobytes() for k in weights[0])
     assert digits.accuracy(tasks[0].model, test) > 0.5

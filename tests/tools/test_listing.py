@@ -23,7 +23,7 @@ def test_kernels_have_a_line_each_with_its_place(model: Path) -> None:
     head, _, *rows = done.out.splitlines()
     assert head == "// train_step(x: f32[n,5], t: f32[n,3]) -> loss: f32[] for n=32"
     executable = load(model).train_step.executable
-    made = lower(optimised(executable.graph), sizes={"n": 32}, in_place=executable.updates)
+    made = lower(optimised(executable.graph, {"n": 32}), in_place=executable.updates)
     assert [row.split()[1] for row in rows] == [step.kernel for step in made.steps]
     assert all("net.py:12 in Net.a" in row for row in rows)
 
@@ -31,8 +31,15 @@ def test_kernels_have_a_line_each_with_its_place(model: Path) -> None:
 def test_memory_names_every_argument_state_and_result(model: Path) -> None:
     words = ("dump", model, "--function", "train_step", "--memory")
     sized = here(*words, "--size", "n=32").out
-    for text in ("f32[32,5]  640 bytes", "optim.lr", "in place of w", "arena:", "scratch"):
+    for text in ("f32[32,5]  640 bytes", "optim.lr", "arena:", "scratch"):
         assert text in sized
+    executable = load(model).train_step.executable
+    made = lower(optimised(executable.graph, {"n": 32}), in_place=executable.updates)
+    states = ["x", "t", *executable.states]
+    replaced = [states[b.may_alias] for b in made.buffers if b.may_alias is not None]
+    assert replaced
+    assert all(f"{name}, in place of {name}" in sized for name in replaced)
+    assert sized.count("in place of") == len(replaced)
     general = here(*words).out
     assert "f32[n,5]" in general
     assert "20*n bytes" in general

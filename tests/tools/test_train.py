@@ -201,7 +201,8 @@ def test_damaged_positions_are_refused(folder: Path) -> None:
     model = load(folder / "model.ig")
     good: dict[str, object] = {"training.epoch": 1, "training.step": 0}
     for change in (
-        {"training.epoch": -1}, {"training.step": "two"}, {"training.seed": "x"}, {"training.seed": -1},
+        {"training.epoch": -1}, {"training.step": "two"}, {"training.seed": "x"},
+        {"training.seed": -1},
         {"training.sum.loss": "much"}, {"training.step": 99},
     ):  # fmt: skip
         model.save(folder / "bad.ig", metadata=good | change)
