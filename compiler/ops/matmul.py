@@ -22,6 +22,16 @@ def swapped(g: Ops[V], x: V) -> V:
     return made
 
 
+def _unswapped(g: Rewriter, x: Value) -> Value:
+    """x with its last two dims swapped: what was swapped before, if it was."""
+    before = g.producer(x)
+    rank = x.type.rank
+    axes = (*range(rank - 2), rank - 1, rank - 2)
+    if before is not None and before.op == "permute" and before.attributes["axes"] == axes:
+        return before.inputs[0]
+    return swapped(g, x)
+
+
 class Matmul(Op):
     """`a[..., m, k] @ b[..., k, n]` with equal leading dims. Each element is one chain of fused
     multiply-adds over k, from 0."""
@@ -92,7 +102,7 @@ class Matmul(Op):
         if tuple(axes) != (*range(rank - 2), rank - 1, rank - 2):
             return None
         a, b = node.inputs
-        made: Value = g.matmul(swapped(g, b), swapped(g, a))
+        made: Value = g.matmul(_unswapped(g, b), _unswapped(g, a))
         return made
 
     def jvp(
