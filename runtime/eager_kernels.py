@@ -23,8 +23,9 @@ from intaglio.compiler.ops.elementwise import Elementwise
 from intaglio.compiler.ops.matmul import Matmul
 from intaglio.compiler.ops.reduce import Reduction
 from intaglio.compiler.types import TensorType
-from intaglio.runtime.arrays import Array, is_dense
+from intaglio.runtime.arrays import DENSE, Array, is_dense
 from intaglio.runtime.executor import Executable
+from intaglio.runtime.native_form import Row
 
 Evaluator = Callable[..., tuple[Array, ...]]
 
@@ -71,11 +72,25 @@ def _one(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -
 
 def _elementwise(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evaluator:
     row = [t.with_shape(Dim("n")) for t in types]
-    kernel = _kernel((rule.name, *(t.dtype.name for t in types)), lambda: _one(rule, row, {}))
-    shape = result.shape
+    key = (rule.name, *(t.dtype.name for t in types))
+    kernel = _kernel(key, lambda: _one(rule, row, {}))
+    shape: tuple[Any, ...] = result.shape
+    dtype, length = result.dtype.numpy, _count(shape)
+    quick: Row | None = None
 
     def run(*arrays: Array) -> tuple[Array, ...]:
-        (made,) = kernel([_dense(a).reshape(-1) for a in arrays])
+        if quick is None:
+            return first(arrays)
+        dense = [a if a.flags.num & DENSE == DENSE else _dense(a) for a in arrays]
+        made = np.empty(shape, dtype)
+        quick(dense, length, made)
+        return (made,)
+
+    def first(arrays: Sequence[Array]) -> tuple[Array, ...]:
+        nonlocal quick
+        flat = [_dense(a).reshape(-1) for a in arrays]
+        (made,) = kernel(flat)
+        quick = kernel.row()
         return (made.reshape(shape),)
 
     return run

@@ -29,6 +29,7 @@ from intaglio.runtime.toolchain import find_toolchain
 
 if TYPE_CHECKING:  # lowering is not loaded where nothing is compiled
     from intaglio.runtime.layout import Planner
+    from intaglio.runtime.native_form import Row
 
 
 class Form(Protocol):
@@ -199,6 +200,13 @@ class Executable:
         options = self._options
         lowered = lowered_graph(self.graph, self.updates, named, options.digest, options.label)
         return Planner(lowered, self.updates, options.label, options.max_memory)
+
+    def row(self) -> Row | None:
+        """A quicker way to call the general form, if it is simple enough."""
+        from intaglio.runtime.native_form import NativeForm, Row
+
+        form = self._general
+        return Row(form) if isinstance(form, NativeForm) and Row.serves(form) else None
 
     def forms(self) -> str:
         """Which forms there are, in words."""

@@ -149,6 +149,50 @@ class NativeForm:
             self._timed = None
 
 
+class Row:
+    """A form over rows of one length, without temporaries, called with little around it: operands
+    and result are dense and equally long."""
+
+    def __init__(self, form: NativeForm) -> None:
+        buffers = form.lowered.buffers
+        self._entry = form._entry
+        self._inputs = [slot for slot, spec in enumerate(buffers) if spec.kind == "input"]
+        (self._output,) = [slot for slot, spec in enumerate(buffers) if spec.kind == "output"]
+        self._form = form
+        self._frames: list[Frame] = []
+        self._size = Sizes(dict.fromkeys(form.lowered.size_names, 1))
+
+    @staticmethod
+    def serves(form: NativeForm) -> bool:
+        """Whether a form is as simple as that."""
+        kinds = [spec.kind for spec in form.lowered.buffers]
+        simple = set(kinds) == {"input", "output"} and kinds.count("output") == 1
+        return simple and not form.lowered.nodes and len(form.lowered.size_names) == 1
+
+    def __call__(self, arrays: Sequence[Array], length: int, result: Array) -> None:
+        """Fill `result`."""
+        count = num_threads()
+        try:
+            frame = self._frames.pop()
+        except builtins.IndexError:
+            frame = self._frame()
+        if frame.context.threads != count:
+            frame.context.prepare(count, 0)
+        table = frame.table
+        for slot, array in zip(self._inputs, arrays):  # noqa: B905  # equally many by construction
+            table[slot] = address(array)
+        table[self._output] = address(result)
+        frame.dims[0] = length
+        self._entry(frame.context.pointer, frame.pointers, frame.sizes)
+        self._frames.append(frame)
+
+    def _frame(self) -> Frame:
+        frame = Frame(len(self._form.lowered.buffers), 0)
+        layout = self._form.planner.layout(self._size)
+        frame.fit(layout, num_threads(), (), self._form.lowered.buffers)
+        return frame
+
+
 class Frame:
     """What one call in flight owns. `pointers` and `sizes` are the addresses that the function
     gets; `seen` the arrays of states whose pointers are in place."""
@@ -160,7 +204,7 @@ class Frame:
         self.seen: list[Array | None] = [None] * states
         self.layout: Layout | None = None
         self.sizes = 0
-        self._dims: Any = None
+        self.dims: Any = None
         self._arena = np.empty(0, np.uint8)
         self._start = 0
 
@@ -178,8 +222,8 @@ class Frame:
             self._arena = np.empty(layout.arena.bytes + ALIGNMENT, np.uint8)
         self._start = -(-address(self._arena) // ALIGNMENT) * ALIGNMENT
         self.context.prepare(threads, layout.scratch)
-        self._dims = (ctypes.c_int64 * max(len(layout.sizes), 1))(*layout.sizes)
-        self.sizes = ctypes.addressof(self._dims)
+        self.dims = (ctypes.c_int64 * max(len(layout.sizes), 1))(*layout.sizes)
+        self.sizes = ctypes.addressof(self.dims)
         for slot, offset in layout.temporaries:
             self.table[slot] = self._start + offset
         for staged in layout.staged:
