@@ -3,6 +3,7 @@ translation units that are compiled in parallel."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -18,6 +19,8 @@ UNIT_LINES: Final = 1500
 WORTH_THREADS: Final = 20_000
 """Nanoseconds of work on one core below which a function runs on one thread."""
 NAME: Final = "IG_NAME"
+_SHARED: Final = re.compile(r"^static void (k\d+\w*)\((?=const ig_worker)", re.MULTILINE)
+"""The head of a template's kernel function."""
 
 
 class Lowered(Protocol):
@@ -43,6 +46,8 @@ def function_sources(lowered: Lowered, target: str) -> tuple[str, ...]:
     declared = [
         f"IG_KERNEL void {n}(const ig_worker *, const void *, int64_t, int64_t);" for n in names
     ]
+    kernels = [_SHARED.sub(r"IG_KERNEL void \1(", text) for text in kernels]
+    units = list(_units(kernels))
     first = "\n".join([C_HEAD, hidden, *declared, PARTS, body])
     return (first, *("\n".join([C_HEAD, hidden, *declared, *unit]) for unit in units))
 

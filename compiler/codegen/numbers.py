@@ -73,18 +73,21 @@ def _floating(value: int | float, dtype: DType) -> str:
 
 
 def size_text(size: Size, name: Callable[[Symbol], str]) -> str:
-    """A size as a C expression of int64_t; `name` gives the C names of symbols."""
-    parts: list[str] = []
+    """A size as a C expression of int64_t; `name` gives the C names of symbols. Terms are ordered
+    by their text, so that the order in which sizes were made does not show."""
+    terms = []
     for monomial, factor in terms_of(size):
-        pieces = [_atom_text(a, name) for a in monomial]
+        pieces = sorted(_atom_text(a, name) for a in monomial)
         if factor not in (1, -1) or not pieces:
             pieces.append(integer(abs(factor)))
-        body = " * ".join(pieces)
-        if not parts:
-            parts.append(f"-{body}" if factor < 0 else body)
+        terms.append((factor < 0, not monomial, " * ".join(pieces)))
+    text = ""
+    for negative, _, body in sorted(terms):
+        if not text:
+            text = f"-{body}" if negative else body
         else:
-            parts.append(f"{'-' if factor < 0 else '+'} {body}")
-    return " ".join(parts) or "0"
+            text += f" {'-' if negative else '+'} {body}"
+    return text or "0"
 
 
 def is_atomic(text: str) -> bool:
@@ -102,6 +105,7 @@ def _atom_text(atom: Atom, name: Callable[[Symbol], str]) -> str:
         return name(atom)
     left, right = size_text(atom.left, name), size_text(atom.right, name)
     if atom.kind in ("min", "max"):
+        left, right = sorted((left, right))
         return f"ig_{atom.kind}imum_of({left}, {right})"
     if bounds(atom.left)[0] >= 0 and bounds(atom.right)[0] > 0:
         sign = "/" if atom.kind == "//" else "%"

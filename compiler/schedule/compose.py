@@ -35,9 +35,12 @@ class Interner:
 
     def __init__(self) -> None:
         self._made: dict[Hashable, Expr] = {}
+        self._unique: set[Expr] = set()
 
     def __call__(self, expr: Expr) -> Expr:
         """The one object equal to `expr`."""
+        if expr in self._unique:
+            return expr
         match expr:
             case Local():
                 return expr
@@ -68,7 +71,9 @@ class Interner:
         return self(position)
 
     def _keep(self, key: Hashable, expr: Expr) -> Expr:
-        return self._made.setdefault(key, expr)
+        found = self._made.setdefault(key, expr)
+        self._unique.add(found)
+        return found
 
 
 def position_key(position: Position) -> Hashable:

@@ -153,6 +153,20 @@ def build(
     return made
 
 
+def build_units(low: Lowered) -> Function:
+    """Compile a function unit by unit, as it is."""
+    assert COMPILER
+    folder = Path(tempfile.mkdtemp(prefix="units"))
+    driver = "\n".join([C_HEAD, DRIVER])
+    names = []
+    for k, text in enumerate([*low.sources, driver]):
+        (folder / f"{k}.c").write_text(text)
+        names.append(str(folder / f"{k}.c"))
+    command = [COMPILER, "-O1", *FLAGS, f"-I{PRELUDE}", f"-I{NATIVE}", "-shared", *names]
+    subprocess.run([*command, "-o", str(folder / "all.so")], check=True)
+    return Function(low, ctypes.CDLL(str(folder / "all.so")), "ig_f0")
+
+
 def rename(text: str, prefix: str) -> str:
     """A function's text with names of its own, without what all units share."""
     text = text.replace(C_HEAD, "").replace(PARTS, "")
