@@ -313,8 +313,11 @@ def linspace(
 ) -> Tensor:
     """`steps` numbers from `start` to `end`, evenly spaced, both included."""
     _check_device(device)
-    a, b = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
+    if modes.trace is not None and any(isinstance(x, Tensor) for x in (start, end)):
+        part = constant(np.linspace(0.0, 1.0, steps))
+        return cast(start * (1.0 - part) + end * part, wanted)
+    a, b = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     made = constant(np.linspace(a, b, steps).astype(wanted.numpy))
     return made.requires_grad_() if requires_grad else made
 

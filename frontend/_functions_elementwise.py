@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
@@ -83,12 +84,14 @@ trunc = fix = _whole("trunc", "x without its fraction; integers stay.")
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """x rounded to `decimals` places, halves to even."""
-    if decimals == 0 or input.dtype.kind != "f":
-        return input.clone() if input.dtype.kind in "iu" else apply("round", (input,))[0]
-    scale = 10.0 ** abs(decimals)
-    if decimals > 0:
-        return round(input * scale) / scale
-    return round(input / scale) * scale
+    if input.dtype.kind != "f":
+        return input.clone()  # type: ignore[no-any-return]  # a method of Tensor
+    if decimals == 0:
+        return apply("round", (input,))[0]
+    scale = full(10.0 ** builtins.abs(decimals), input._kind)
+    up, down = ("mul", "div") if decimals > 0 else ("div", "mul")
+    whole = apply("round", (apply(up, (input, scale))[0],))[0]
+    return apply(down, (whole, scale))[0]
 
 
 def neg(input: Tensor) -> Tensor:
@@ -433,6 +436,27 @@ def xlogy(input: Any, other: Any) -> Tensor:
 def zeros_like_kind(x: Tensor) -> Tensor:
     """Zeros of the same dtype and shape, taking no memory."""
     return full(0, x._kind)
+
+
+def asinh(input: Tensor) -> Tensor:
+    """The inverse of sinh, accurate near 0."""
+    x = to_float(input)
+    size = abs(x)
+    made = log1p(add(size, div(mul(x, x), add(1.0, sqrt(add(mul(x, x), 1.0))))))
+    return where(x < 0, neg(made), made)  # type: ignore[no-any-return]  # with all operands
+
+
+def acosh(input: Tensor) -> Tensor:
+    """The inverse of cosh, for x >= 1."""
+    x = to_float(input)
+    less = sub(x, 1.0)
+    return log1p(add(less, sqrt(mul(less, add(x, 1.0)))))
+
+
+def atanh(input: Tensor) -> Tensor:
+    """The inverse of tanh, for |x| <= 1."""
+    x = to_float(input)
+    return mul(sub(log1p(x), log1p(neg(x))), 0.5)
 
 
 def deg2rad(input: Tensor) -> Tensor:

@@ -264,7 +264,10 @@ def _merged(shape: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
 def narrow(input: Tensor, dim: int, start: Any, length: Any) -> Tensor:
     """`length` positions from `start` along a dimension: a view."""
     axis = axis_of("narrow", input, dim)
-    size = input.shape[axis]
+    size = input.shape[axis] if input.ndim else 0
+    start, length = (int(x) if isinstance(x, Tensor) else x for x in (start, length))
+    if isinstance(length, int) and length < 0:
+        raise ArgumentError(f"narrow: {input._kind}: a length of {length} is negative")
     if isinstance(start, int) and start < 0:
         start = start + size
     starts = tuple(start if k == axis else 0 for k in range(input.ndim))
@@ -297,9 +300,12 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
     return apply_view("reshape", part, {"shape": shape}, copies=True)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """The elements in reverse order along the dimensions: a copy."""
-    axes = tuple(sorted(axis_of("flip", input, d) for d in sizes(dims)))
+def flip(input: Tensor, *dims: Any, **named: Any) -> Tensor:
+    """The elements in reverse order along the dimensions (`flip(x, 0, 1)`, `dims=(0, 1)`): a copy."""
+    chosen = named.get("dims", named.get("axis", dims))
+    axes = tuple(sorted(axis_of("flip", input, d) for d in sizes((chosen,) if named else dims)))
+    if len(set(axes)) != len(axes):
+        raise ArgumentError(f"flip: {input._kind}: {axes} names a dimension twice")
     if not axes or not input.ndim:
         return input.clone()
     return clone(one("flip", input, axes=axes))
@@ -455,6 +461,7 @@ def to(
     copy: bool = False,
     non_blocking: bool = False,
     other: Tensor | None = None,
+    memory_format: Any = None,
 ) -> Tensor:
     """input with another dtype: `x.to(ig.float64)`, `x.to("cpu")`, `x.to(other)`; input itself when
     nothing changes, unless `copy`."""

@@ -17,6 +17,8 @@ from intaglio import (
     _functions_matmul as matmul,
     _functions_movement as movement,
     _functions_reduce as reduce,
+    _functions_scan as scanning,
+    _functions_sort as sorting,
 )
 from intaglio._apply import full
 from intaglio._core import Tensor
@@ -32,7 +34,7 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
         arccos arctan sigmoid erf reciprocal floor ceil trunc fix round neg negative positive abs
         absolute sign sgn square relu frac add sub subtract mul multiply div divide true_divide
         floor_divide remainder fmod pow float_power atan2 arctan2 copysign maximum minimum fmax fmin
-        clamp clip clamp_min clamp_max lerp addcmul addcdiv hypot logaddexp xlogy deg2rad rad2deg logit
+        clamp clip clamp_min clamp_max lerp addcmul addcdiv hypot logaddexp xlogy asinh acosh atanh deg2rad rad2deg logit
         isnan isinf isfinite nan_to_num stop_gradient"""),
     (compare, """
         eq ne not_equal lt less le less_equal gt greater ge greater_equal equal isclose allclose
@@ -46,6 +48,8 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
         movedim moveaxis t adjoint squeeze unsqueeze expand expand_as broadcast_to repeat tile
         repeat_interleave narrow unbind select flip fliplr flipud rot90 tril triu diagonal diag
         diag_embed clone contiguous detach to"""),
+    (scanning, "cumsum cumprod diff"),
+    (sorting, "argsort sort msort topk kthvalue median"),
     (join, "split chunk tensor_split roll"),
     (matmul, """
         matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm matrix_power kron"""),
@@ -213,6 +217,7 @@ def _attach_rest() -> None:
         "fill_": fill_, "detach_": detach_, "type": type_of, "type_as": type_as, "cpu": _same,
         "cuda": _no_cuda, "sum_to_size": sum_to_size, "trace": movement.trace_of,
         "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
+        "softmax": _normalized("softmax"), "log_softmax": _normalized("log_softmax"),
         "__array_ufunc__": _array_ufunc, "__array_function__": _array_function,
         "squeeze_": _reshaped(movement.squeeze), "unsqueeze_": _reshaped(movement.unsqueeze),
         "t_": _reshaped(movement.t), "transpose_": _reshaped(movement.transpose),
@@ -225,6 +230,15 @@ def _attach_rest() -> None:
     for name, value in here.items():
         setattr(Tensor, name, value)
     Tensor.__hash__ = object.__hash__  # type: ignore[assignment]  # __eq__ is elementwise
+
+
+def _normalized(name: str) -> Callable[..., Any]:
+    def method(self: Tensor, dim: int, dtype: Any = None) -> Any:
+        from importlib import import_module
+
+        return getattr(import_module("intaglio.nn.functional"), name)(self, dim, dtype=dtype)
+
+    return method
 
 
 def _random(name: str) -> Callable[..., Any]:

@@ -95,9 +95,12 @@ class Recording:
 class Trace:
     """A graph being recorded."""
 
-    def __init__(self, *, block: bool = False, zero_gradients: bool = False) -> None:
+    def __init__(
+        self, *, block: bool = False, lift: bool = False, zero_gradients: bool = False
+    ) -> None:
         self.builder = Builder()
-        self.block, self.zero_gradients = block, zero_gradients
+        self.block, self.lift, self.zero_gradients = block, lift, zero_gradients
+        self.lifted: dict[int, tuple[Tensor, Value]] = {}  # what a block reads from around it
         self.known: set[Value] = set()
         self.captures: dict[int, Capture] = {}
         self.snapshots: dict[int, Snapshot] = {}
@@ -134,11 +137,26 @@ class Trace:
         data = tensor._data
         if isinstance(data, Value):
             if data not in self.known:
-                self._refuse_foreign(tensor)
+                return self._from_around(tensor)
             return data
         return self._capture(tensor)
 
-    touch = read
+    def touch(self, tensor: Tensor) -> None:
+        """A tensor is about to be written."""
+        if self.read(tensor) is not tensor._data:
+            from intaglio._trace_errors import at
+
+            raise at(
+                f"the body of a loop writes in place to {tensor._kind} from around it: make it a carry"
+            )
+
+    def _from_around(self, tensor: Tensor) -> Value:
+        if not self.lift:
+            self._refuse_foreign(tensor)
+        found = self.lifted.get(id(tensor))
+        if found is None:
+            found = self.lifted[id(tensor)] = (tensor, self.input(tensor._kind.type))
+        return found[1]
 
     def _refuse_foreign(self, tensor: Tensor) -> None:
         from intaglio._trace_errors import at, escaped
@@ -152,7 +170,7 @@ class Trace:
 
     def _capture(self, tensor: Tensor) -> Value:
         if self.block:
-            self._refuse_foreign(tensor)
+            return self._from_around(tensor)
         if tensor._view is not None:
             return self._capture_view(tensor)
         self.note(tensor)
@@ -263,6 +281,18 @@ def record_block(function: Callable[..., Sequence[Tensor]], kinds: Sequence[Kind
         inputs = [wrap(trace.input(k.type), k) for k in kinds]
         values = [trace.read(t) for t in function(*inputs)]
     return live(trace.builder.graph(values))
+
+
+def record_body(
+    function: Callable[..., Sequence[Tensor]], kinds: Sequence[Kind]
+) -> tuple[Graph, list[Tensor]]:
+    """The graph of a loop's body, and the tensors around it that it reads: further inputs."""
+    trace = Trace(block=True, lift=True)
+    with tracing(trace, grad=False):
+        inputs = [wrap(trace.input(k.type), k) for k in kinds]
+        values = [trace.read(t) for t in function(*inputs)]
+    around = [tensor for tensor, _ in trace.lifted.values()]
+    return live(trace.builder.graph(values)), around
 
 
 def live(graph: Graph) -> Graph:

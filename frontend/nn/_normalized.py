@@ -73,7 +73,7 @@ def softmax(
     x = input if dtype is None else input.to(dtype)
     axis = _softmax_dim("softmax", x, dim)
     with entered("softmax"):
-        return ig.ones_like(x) if x.ndim == 0 else _as_tensor(_softmax(x, dim=axis))
+        return x - x + 1.0 if _is_trivial(x) else _as_tensor(_softmax(x, dim=axis))
 
 
 def log_softmax(
@@ -83,7 +83,12 @@ def log_softmax(
     x = input if dtype is None else input.to(dtype)
     axis = _softmax_dim("log_softmax", x, dim)
     with entered("log_softmax"):
-        return ig.zeros_like(x) if x.ndim == 0 else _as_tensor(_log_softmax(x, dim=axis))
+        return x - x if _is_trivial(x) else _as_tensor(_log_softmax(x, dim=axis))
+
+
+def _is_trivial(x: Tensor) -> bool:
+    """Whether there is one element in all, or none."""
+    return x.ndim == 0 or any(isinstance(size, int) and size == 0 for size in x.shape)
 
 
 def _as_tensor(value: Any) -> Tensor:

@@ -1,0 +1,131 @@
+"""Loops as one op: `scan` over the first dimension, and cumulative functions made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from intaglio._apply import apply, full, one
+from intaglio._core import Tensor
+from intaglio._functions_movement import transpose
+from intaglio._functions_reduce import axis_of
+from intaglio._kind import Kind, kind_of
+from intaglio._promote import cast, spelled
+from intaglio._structure import flatten, unflatten
+from intaglio._trace import record_block, record_body
+from intaglio.compiler.dtypes import DType, int64
+from intaglio.compiler.errors import ArgumentError, ShapeError
+
+
+def scan(
+    function: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: Any = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """A loop as one op: `carry, y = function(carry, x)` for every x along the first dimension of
+    `xs`; the last carry and the stacked ys.
+
+    `init`, `xs` and y may be nests of tensors (or None); carries keep their types. Tensors that the
+    function reaches are constants of the loop. The derivative runs the loop backwards."""
+    carries, carry_shape = flatten(init)
+    parts, x_shape = ([], None) if xs is None else flatten(xs)
+    if not all(isinstance(t, Tensor) for t in [*carries, *parts]):
+        raise ArgumentError("scan: the carries and xs must be tensors, or nests of them")
+    if parts:
+        length = parts[0].shape[0] if length is None else length
+    if length is None:
+        raise ArgumentError("scan: give xs, or the length of the loop")
+    kinds = [t._kind for t in carries]
+    kinds += [kind_of(t.dtype, tuple(t.shape[1:])) for t in parts]
+    shapes: list[Any] = []
+
+    def body(*values: Tensor) -> list[Tensor]:
+        here = list(values)
+        carry = unflatten(carry_shape, here[: len(carries)])
+        x = None if xs is None else unflatten(x_shape, here[len(carries) :])
+        after, y = function(carry, x)
+        new, _ = flatten(after)
+        _check_carries(new, [t._kind for t in carries])
+        ys, y_shape = ([], None) if y is None else flatten(y)
+        shapes.append((y_shape, len(ys)))
+        return [*new, *ys]
+
+    graph, around = record_body(body, kinds)
+    attributes = {
+        "body": graph,
+        "carries": len(carries),
+        "xs": len(parts),
+        "length": length,
+        "reverse": reverse,
+    }
+    made = apply("scan", [*carries, *parts, *around], attributes)
+    y_shape, count = shapes[0]
+    stacked = unflatten(y_shape, made[len(carries) :]) if count else None
+    return unflatten(carry_shape, made[: len(carries)]), stacked
+
+
+def _check_carries(new: list[Any], kinds: list[Kind]) -> None:
+    found = [t._kind for t in new]
+    if found != kinds:
+        texts = ", ".join(map(str, found))
+        raise ShapeError(
+            f"scan: the carries are ({', '.join(map(str, kinds))}) before a step and ({texts}) after;"
+            " they must keep their types"
+        )
+
+
+def _cumulative(name: str, op: str, x: Tensor, dim: int, dtype: DType | None, start: int) -> Tensor:
+    if dtype is None and x.dtype.kind != "f":
+        dtype = int64
+    x = x if dtype is None else cast(x, dtype)
+    axis = axis_of(name, x, dim)
+    if not x.ndim:
+        return x.clone()  # type: ignore[no-any-return]  # a method of Tensor
+    first = transpose(x, 0, axis) if axis else x
+    kind = kind_of(x.dtype, tuple(first.shape[1:]))
+
+    def body(carry: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+        total = apply(op, (carry, part))[0]
+        return total, total
+
+    attributes = {
+        "body": record_block(body, [kind, kind]),
+        "carries": 1,
+        "xs": 1,
+        "length": first.shape[0],
+        "reverse": False,
+    }
+    made = apply("scan", (full(start, kind), first), attributes)[1]
+    return one("permute", made, axes=_swap(x.ndim, axis)) if axis else made
+
+
+def _swap(rank: int, axis: int) -> tuple[int, ...]:
+    order = list(range(rank))
+    order[0], order[axis] = axis, 0
+    return tuple(order)
+
+
+@spelled
+def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """The sums of all elements up to each one along `dim`, added in order."""
+    return _cumulative("cumsum", "add", input, dim, dtype, 0)
+
+
+@spelled
+def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """The products of all elements up to each one along `dim`, multiplied in order."""
+    return _cumulative("cumprod", "mul", input, dim, dtype, 1)
+
+
+@spelled
+def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
+    """The differences of neighbours along `dim`, n times over."""
+    from intaglio._functions_movement import narrow
+
+    axis = axis_of("diff", input, dim)
+    for _ in range(n):
+        rest = input.shape[axis] - 1
+        input = narrow(input, axis, 1, rest) - narrow(input, axis, 0, rest)
+    return input
