@@ -26,7 +26,8 @@ def make() -> Model:
     return Model(programs.program(), programs.values())
 
 
-def test_calls_grow_nothing() -> None:
+def check_calls(calls: int) -> None:
+    """Memory and descriptors stay flat over many calls."""
     model = make()
     x, ids = programs.inputs(16), np.zeros(16, np.int64)
     for _ in range(500):
@@ -34,7 +35,7 @@ def test_calls_grow_nothing() -> None:
         model.train(x, ids)
     gc.collect()
     memory, files = resident(), descriptors()
-    for _ in range(5000):
+    for _ in range(calls):
         model(x)
         model.train(x, ids)
     gc.collect()
@@ -42,17 +43,26 @@ def test_calls_grow_nothing() -> None:
     assert descriptors() == files
 
 
-def test_models_come_and_go() -> None:
+def test_calls_grow_nothing() -> None:
+    check_calls(5000)
+
+
+def check_cycles(cycles: int) -> None:
+    """Memory and descriptors stay flat as models are made, run and dropped."""
     x = programs.inputs(16)
     for _ in range(20):
         make()(x)
     gc.collect()
     memory, files = resident(), descriptors()
-    for _ in range(100):
+    for _ in range(cycles):
         make()(x)
     gc.collect()
     assert resident() - memory <= 4 << 20
     assert descriptors() == files
+
+
+def test_models_come_and_go() -> None:
+    check_cycles(100)
 
 
 def test_many_shapes_are_two_compiles() -> None:
@@ -109,12 +119,13 @@ def child(model: Model, x: np.ndarray, want: bytes) -> None:
     os._exit(0 if model(x).tobytes() == want else 1)
 
 
-def test_forked_children_run_the_model() -> None:
+def check_forks(rounds: int) -> None:
+    """Forked children run the model, and so does their parent, between rounds."""
     model = make()
     x = programs.inputs(1000)
     want = model(x).tobytes()
     context = multiprocessing.get_context("fork")
-    for _ in range(10):
+    for _ in range(rounds):
         workers = [context.Process(target=child, args=(model, x, want)) for _ in range(4)]
         for w in workers:
             w.start()
@@ -122,6 +133,10 @@ def test_forked_children_run_the_model() -> None:
             w.join(20)
             assert w.exitcode == 0
         assert model(x).tobytes() == want
+
+
+def test_forked_children_run_the_model() -> None:
+    check_forks(10)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
