@@ -7,7 +7,6 @@ So a graph is compiled twice at most."""
 
 from __future__ import annotations
 
-import builtins
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -16,13 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from intaglio.compiler.dims import symbols
-from intaglio.compiler.errors import ArgumentError, CompileError, MemoryError
-from intaglio.compiler.interpret import evaluating, interpret
+from intaglio.compiler.errors import ArgumentError, CompileError
 from intaglio.compiler.ir import Function, Graph, Value
 from intaglio.runtime.arrays import Array, address
+from intaglio.runtime.interpreted import Interpreted
 from intaglio.runtime.settings import LOG
 from intaglio.runtime.signature import Signature, Sizes
 from intaglio.runtime.toolchain import find_toolchain
@@ -49,56 +46,6 @@ class Form(Protocol):
     def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
         """The results without the updates, which are in the arrays of the states afterwards."""
         ...
-
-
-class Interpreted:
-    """The graph run node by node in NumPy: slow, correct, outside the promise of equal bits."""
-
-    native = False
-
-    def __init__(self, graph: Graph, updates: Mapping[int, int]) -> None:
-        self._graph, self._updates = graph, updates
-
-    @property
-    def planner(self) -> Planner:
-        """There is none."""
-        raise CompileError("the interpreter has no plan of its memory")
-
-    def timed(self) -> AbstractContextManager[list[list[float]]]:
-        """It has no steps."""
-        raise CompileError("the interpreter has no steps to time")
-
-    def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
-        """All outputs first; only then the states."""
-        try:
-            with evaluating(None):
-                outputs = interpret(self._graph, arrays, sizes.by_name)
-        except builtins.MemoryError as error:
-            raise MemoryError(f"the interpreter ran out of memory: {error}") from None
-        results = []
-        for k, output in enumerate(outputs):
-            if k in self._updates:
-                output = np.array(output)  # it may be a view of a state that changes below
-            elif any(np.may_share_memory(output, a) for a in arrays):
-                output = np.array(output)
-            results.append(output)
-        commit([(arrays[number], results[k]) for k, number in self._updates.items()])
-        return [r for k, r in enumerate(results) if k not in self._updates]
-
-
-def commit(pairs: Sequence[tuple[Array, Array]]) -> None:
-    """Copy each second array into the first, all of them even if Ctrl-C comes in between."""
-    interrupted: KeyboardInterrupt | None = None
-    while True:
-        try:
-            for target, fresh in pairs:
-                np.copyto(target, fresh)
-        except KeyboardInterrupt as stop:
-            interrupted = stop
-            continue
-        break
-    if interrupted is not None:
-        raise interrupted
 
 
 class Executable:
@@ -176,7 +123,7 @@ class Executable:
     def _compile(self, sizes: Sizes | None) -> Form:
         self.compiles += 1
         if self._options.backend == "interpret" or not self._has_compiler():
-            return Interpreted(self.graph, self.updates)
+            return Interpreted(self.graph, self.updates, self._options.max_memory)
         from intaglio.runtime.native_form import NativeForm
 
         return NativeForm(self._planner(sizes), self._count)

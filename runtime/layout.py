@@ -6,11 +6,9 @@ allocated."""
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +17,7 @@ from intaglio.compiler.dims import evaluate
 from intaglio.compiler.errors import CompileError, MemoryError
 from intaglio.compiler.lowered import BufferSpec, Lowered
 from intaglio.compiler.passes.plan import Arena, Lifetime, plan
-from intaglio.runtime.settings import num_threads, show_bytes
+from intaglio.runtime.settings import machine_memory, num_threads, show_bytes
 from intaglio.runtime.signature import Sizes
 
 LAYOUTS: Final = 64
@@ -172,18 +170,3 @@ class Planner:
 
     def _head(self) -> str:
         return f"{self.label}: " if self.label else ""
-
-
-@lru_cache(maxsize=1)
-def machine_memory() -> int:
-    """Bytes of memory that this process could ever have: the machine's, or its group's limit."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(name) as file:
-                text = file.read().strip()
-        except OSError:
-            continue
-        if text.isdecimal():
-            found = min(found, int(text))
-    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from functools import lru_cache
 from typing import Final
 
 from intaglio.compiler.errors import ArgumentError
@@ -64,3 +65,18 @@ def show_bytes(amount: int) -> str:
     power = min((amount.bit_length() - 1) // 10, 4)
     value, unit = amount / (1 << 10 * power), ("", "KiB", "MiB", "GiB", "TiB")[power]
     return f"{value:.4g} {unit}"
+
+
+@lru_cache(maxsize=1)
+def machine_memory() -> int:
+    """Bytes of memory that this process could ever have: the machine's, or its group's limit."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(name) as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            found = min(found, int(text))
+    return found

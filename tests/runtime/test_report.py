@@ -62,6 +62,16 @@ def test_the_holders_of_the_peak_are_named() -> None:
     assert "alive when the arena is fullest" in str(plan)
 
 
+@pytest.mark.parametrize("cap", [1 << 20, None])
+def test_the_interpreter_keeps_to_the_cap_too(cap: int | None) -> None:
+    b = Builder()
+    x = b.input(TensorType(float32, ()))
+    rows = 1 << 20 if cap else 1 << 40
+    graph = b.graph([b.exp(b.expand(x, shape=(rows,), axes=()))])
+    with pytest.raises(MemoryError, match="the interpreter needs"):
+        Executable(graph, backend="interpret", max_memory=cap)([np.zeros((), np.float32)])
+
+
 def test_the_cap_is_checked_before_anything_is_allocated() -> None:
     run = Executable(chain(Dim("n")), max_memory=1 << 20, backend="native", label="f")
     w = np.zeros((512, 512), np.float32)
