@@ -41,12 +41,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The new value of a state that can't be written in place: where it waits in the arena, and the
-    input it replaces."""
+    """The new value of a state that can't be written in place: where it waits in the arena, the
+    entry of the input that it replaces, and its bytes."""
 
     slot: int
     offset: int
     target: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,14 @@ class Planner:
         self._updates = dict(updates)
         self._layouts: OrderedDict[tuple[int, ...], Layout] = OrderedDict()
 
+    @property
+    def stages(self) -> bool:
+        """Whether new values of states wait for the call to succeed."""
+        return any(
+            s.kind == "output" and s.index in self._updates and s.may_alias is None
+            for s in self.lowered.buffers
+        )
+
     def layout(self, sizes: Sizes) -> Layout:
         """The memory of a call with these sizes; checked against the cap."""
         found = self._layouts.get(sizes.key)
@@ -97,6 +106,7 @@ class Planner:
             return tuple(evaluate(size, values) for size in spec.shape)
 
         specs = list(enumerate(self.lowered.buffers))
+        entries = {s.index: slot for slot, s in specs if s.kind == "input"}
         end = max((s.last for _, s in specs), default=0)
         temporary = [(slot, s) for slot, s in specs if s.kind == "temp"]
         waiting = [
@@ -121,7 +131,12 @@ class Planner:
             tuple((slot, offsets[k]) for k, (slot, _) in enumerate(temporary)),
             tuple(results),
             tuple(
-                Staged(slot, offsets[len(temporary) + k], self._updates[s.index])
+                Staged(
+                    slot,
+                    offsets[len(temporary) + k],
+                    entries[self._updates[s.index]],
+                    evaluate(s.bytes, values),
+                )
                 for k, (slot, s) in enumerate(waiting)
             ),
             evaluate(self.lowered.scratch_bytes, values),

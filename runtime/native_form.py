@@ -21,7 +21,7 @@ from intaglio.compiler.lowered import BufferSpec
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.build import open_library
 from intaglio.runtime.layout import ALIGNMENT, Layout, Planner, Result
-from intaglio.runtime.pool import WATCHED, Context, Entry, commit_all, failure
+from intaglio.runtime.pool import WATCHED, Context, Entry, failure, with_moves
 from intaglio.runtime.settings import num_threads
 from intaglio.runtime.signature import Sizes
 
@@ -43,6 +43,8 @@ class NativeForm:
         entry.argtypes = [ctypes.c_void_p] * 3
         entry.restype = ctypes.c_int
         self._entry: Entry = entry
+        if planner.stages:
+            self._entry = with_moves(entry, 8 * len(lowered.size_names))
         slots: dict[int, list[int]] = {}
         for slot, spec in enumerate(lowered.buffers):
             if spec.kind == "input":
@@ -75,8 +77,6 @@ class NativeForm:
                 frame.fit(layout, count, self._constants, self.lowered.buffers)
             results = self._point(frame, layout, arrays)
             self._call(frame, sizes.key)
-            if layout.staged:
-                commit_all(frame.updates(layout, arrays))
         except builtins.MemoryError as error:
             if isinstance(error, MemoryError):
                 raise
@@ -222,7 +222,9 @@ class Frame:
             self._arena = np.empty(layout.arena.bytes + ALIGNMENT, np.uint8)
         self._start = -(-address(self._arena) // ALIGNMENT) * ALIGNMENT
         self.context.prepare(threads, layout.scratch)
-        self.dims = (ctypes.c_int64 * max(len(layout.sizes), 1))(*layout.sizes)
+        moves = [n for s in layout.staged for n in (s.target, s.slot, s.bytes)]
+        numbers = [*layout.sizes, len(layout.staged), *moves]
+        self.dims = (ctypes.c_int64 * len(numbers))(*numbers)
         self.sizes = ctypes.addressof(self.dims)
         for slot, offset in layout.temporaries:
             self.table[slot] = self._start + offset
@@ -232,13 +234,3 @@ class Frame:
             if spec.kind == "constant":
                 self.table[slot] = address(constants[spec.index])
         self.layout = layout
-
-    def updates(self, layout: Layout, arrays: Sequence[Array]) -> list[tuple[Array, Array]]:
-        """The states to be written after a successful call, with their new values."""
-        skip = self._start - address(self._arena)
-        found = []
-        for staged in layout.staged:
-            target = arrays[staged.target]
-            first = skip + staged.offset
-            found.append((target, self._arena[first : first + target.nbytes]))
-        return found

@@ -26,7 +26,7 @@ from intaglio.runtime.settings import num_threads
 ABI: Final = 1
 NATIVE: Final = Path(__file__).parent / "native"
 SOURCES: Final = ("ig_pool.c", "ig_signal.c", "ig_profile.c")
-ENTRIES: Final = ("ig_pool_make", "ig_pool_abi_version", "ig_ctx_bytes", "ig_watch", "ig_commit")
+ENTRIES: Final = ("ig_pool_make", "ig_pool_abi_version", "ig_ctx_bytes", "ig_watch", "ig_call")
 TIMES: Final = 1 << 16
 """Steps that a profile of one call notes at most."""
 
@@ -62,8 +62,7 @@ def library() -> ctypes.CDLL:
     found.ig_pool_make.restype = None
     found.ig_watch.argtypes = [pointer]
     found.ig_unwatch.restype = None
-    found.ig_commit.argtypes = [ctypes.c_int64, pointer, pointer, pointer]
-    found.ig_commit.restype = None
+    found.ig_call.argtypes = [pointer] * 5
     found.ig_profile_begin.argtypes = [pointer, ctypes.c_int64]
     found.ig_profile_begin.restype = found.ig_profile_mark.restype = None
     found.ig_profile_context.argtypes = [pointer, number]
@@ -164,14 +163,13 @@ def failure(error: ErrorRecord, places: Sequence[Places]) -> BaseException:
     return Error(f"a native call failed with the unknown kind {error.kind}{at}")
 
 
-def commit_all(pairs: Sequence[tuple[Array, Array]]) -> None:
-    """Copy the second array of each pair into the first, in one foreign call: no signal comes
-    between."""
-    count = len(pairs)
-    table = ctypes.c_void_p * count
-    library().ig_commit(
-        count,
-        table(*(address(to) for to, _ in pairs)),
-        table(*(address(fresh) for _, fresh in pairs)),
-        (ctypes.c_int64 * count)(*(to.nbytes for to, _ in pairs)),
-    )
+def with_moves(entry: Any, offset: int) -> Entry:
+    """The function followed by its moves (`ig_call`), which lie `offset` bytes after its sizes."""
+    run = library().ig_call
+    function = ctypes.cast(entry, ctypes.c_void_p)
+
+    def call(context: int, buffers: int, sizes: int) -> int:
+        status: int = run(function, context, buffers, sizes, sizes + offset)
+        return status
+
+    return call

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+typedef int (*ig_entry)(const void *ctx, void *const *buffers, const int64_t *dims);
+
 static volatile int32_t *volatile ig_watched;
 static struct sigaction ig_former;
 
@@ -44,7 +46,15 @@ void ig_unwatch(void) {
   ig_watched = 0;
 }
 
-/* Copy blocks of memory: the new values of states, all in one go. */
-void ig_commit(int64_t count, void *const *to, void *const *from, const int64_t *bytes) {
-  for (int64_t k = 0; k < count; k++) memcpy(to[k], from[k], (size_t)bytes[k]);
+/* Run a function and, if it succeeds, copy the new values that wait for that to where they belong,
+   all in one foreign call, so that Python can't be interrupted in between.
+   moves: a count, then for each: entry of the target, entry of the source, bytes. */
+int ig_call(ig_entry entry, const void *ctx, void *const *buffers, const int64_t *dims, const int64_t *moves) {
+  int status = entry(ctx, buffers, dims);
+  if (status) return status;
+  for (int64_t k = 0; k < moves[0]; k++) {
+    const int64_t *move = moves + 1 + 3 * k;
+    memcpy(buffers[move[0]], buffers[move[1]], (size_t)move[2]);
+  }
+  return 0;
 }

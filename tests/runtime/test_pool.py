@@ -15,7 +15,7 @@ from intaglio.compiler.errors import IndexError, InterruptedError
 from intaglio.compiler.where import Where
 from intaglio.runtime.arrays import address
 from intaglio.runtime.build import open_library
-from intaglio.runtime.pool import INTERRUPTED, Context, commit_all, failure
+from intaglio.runtime.pool import INDEX, INTERRUPTED, Context, failure, with_moves
 from intaglio.runtime.settings import num_threads, set_num_threads
 
 SOURCE = """
@@ -115,10 +115,19 @@ def test_other_handlers_are_left_alone() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_commits() -> None:
-    pairs = [(np.zeros(n), np.arange(n) + 0.5) for n in (0, 1, 100)]
-    commit_all(pairs)
-    assert all(np.array_equal(a, b) for a, b in pairs)
+def test_moves_follow_a_call_that_succeeds() -> None:
+    program, context = Program(), Context()
+    waiting, target = np.arange(5) + 0.5, np.zeros(5)
+    table = (ctypes.c_void_p * 3)(*map(address, (program.data, target, waiting)))
+    numbers = (ctypes.c_int64 * 7)(1000, 1, 0, 1, 1, 2, target.nbytes)
+    run = with_moves(program.entry, 3 * 8)
+    where = ctypes.addressof(table), ctypes.addressof(numbers)
+    assert run(context.pointer, *where) == INDEX
+    assert not target.any()
+    context.clear()
+    numbers[1] = 0
+    assert run(context.pointer, *where) == 0
+    assert np.array_equal(target, waiting)
 
 
 def test_threads_may_be_set() -> None:
