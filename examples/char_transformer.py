@@ -2,8 +2,9 @@
 
 The text is the help pages that Python brings along (`pydoc_data.topics`): 460,000 characters. Two
 layers of width 64 with four heads read 64 characters and guess each next one; 600 steps of AdamW,
-compiled by `ig.jit`, take the held-out tenth to 1.93 nats per character (1.95 and 1.94 with the seeds 0
-and 1; torch's layers, trained on the same windows, reach 1.92 to 1.96). Then it writes a few lines.
+compiled by `ig.jit`, take the held-out tenth to 1.93 nats per character (1.95 and 1.94 with the
+seeds 0 and 1; torch's layers, trained on the same windows, reach 1.92 to 1.96). Then it writes a
+few lines.
 
     python examples/char_transformer.py [--steps 600] [--out char.ig]
 """

