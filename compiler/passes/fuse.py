@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from intaglio.compiler.dims import Size, compare, product
 from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.op import op_named
+from intaglio.compiler.passes.dce import dce
 from intaglio.compiler.passes.fuse_sources import Read, Sources, covers, dims_of
 from intaglio.compiler.schedule.reductions import reduction_of
 from intaglio.compiler.where import describe, join
@@ -101,7 +102,7 @@ class Group:
 def fuse(graph: Graph, *, refusals: list[Refusal] | None = None) -> Graph:
     """The graph with groups of nodes as `fused` nodes. `refusals` collects why neighbours were not
     joined."""
-    return _Fuser(graph, refusals).run()
+    return _Fuser(dce(graph), refusals).run()
 
 
 class _Fuser:
@@ -132,17 +133,27 @@ class _Fuser:
         for node in self.sources.computing:
             for read in self.sources.reads[node]:
                 stop_at(read.value)
+        self.copies = [n for n in self.graph.nodes if n in self.sources.free and self._is_copy(n)]
+        for node in self.copies:
+            self.sources.read(node)
+            self.standing.add(node)
+            for read in self.sources.reads[node]:
+                stop_at(read.value)
         for value in self.graph.outputs:
             stop_at(value)
         while waiting:
             for value in waiting.pop().inputs:
                 stop_at(value)
-        for node in self.sources.computing:
+        for node in (*self.sources.computing, *self.copies):
             for value in dict.fromkeys(r.value for r in self.sources.reads[node]):
                 self.users.setdefault(value, []).append(node)
-        for node in self.standing:
+        for node in self.standing.difference(self.copies):
             for value in node.inputs:
                 self.users.setdefault(value, []).append(node)
+
+    def _is_copy(self, node: Node) -> bool:
+        """Whether a free node makes an output that is no reshape, so that it costs a kernel."""
+        return node.outputs[0] in self.kept_values and not op_named(node.op).keeps_order
 
     def _groups(self) -> None:
         order = {n: k for k, n in enumerate(self.graph.nodes)}
@@ -161,7 +172,7 @@ class _Fuser:
     def _single(self, node: Node) -> Group:
         op = op_named(node.op)
         template = getattr(op, "kernel", None)
-        if node in self.sources.free or template or node not in self.sources.probes:
+        if template or node not in self.sources.probes:
             space = tuple(s for s in node.outputs[0].type.shape if s != 1)
             group = Group([node], space, template=template or "alone")
             group.levels[node] = group.every
@@ -188,7 +199,9 @@ class _Fuser:
 
     def run(self) -> Graph:
         """Join groups, then write the graph."""
-        for reader in self.sources.computing:
+        order = {n: k for k, n in enumerate(self.graph.nodes)}
+        readers = sorted((*self.sources.computing, *self.copies), key=order.__getitem__)
+        for reader in readers:
             if self.group_of[reader].template is not None and not self._is_epilogue(reader):
                 continue
             for read in self.sources.reads[reader]:
@@ -207,7 +220,9 @@ class _Fuser:
             return
         levels = self._fit(maker, reader, read)
         if isinstance(levels, dict):
-            if self._circular(made, reads):
+            if not self._in_place(made, reads, levels):
+                levels = "it is read in several orders"
+            elif self._circular(made, reads):
                 levels = "another kernel in between needs the one and feeds the other"
             elif len(made.nodes) + len(reads.nodes) > MOST_NODES:
                 levels = "the kernel would be too long"
@@ -242,6 +257,26 @@ class _Fuser:
             if found is not None:
                 return found
         return self._moved(maker, reader, read)
+
+    def _in_place(
+        self, made: Group, reads: Group, levels: dict[Node, tuple[int, ...] | None]
+    ) -> bool:
+        """Whether every read of one group by the other is where the value is made."""
+        inside = set(made.nodes)
+        for node in reads.nodes:
+            level = levels[node]
+            if level is not None and reduction_of(node) is not None:
+                level = tuple(range(len(made.space if made.reduced is not None else reads.space)))
+            for read in self.sources.reads[node]:
+                maker = self.graph.producers.get(read.value)
+                if maker not in inside or levels[maker] is None:
+                    continue
+                dims = None if read.guarded else dims_of(read, self.sources.own[node])
+                if dims is None or level is None:
+                    return False
+                if tuple(level[d] for d in dims) != levels[maker]:
+                    return False
+        return True
 
     def _same(
         self,

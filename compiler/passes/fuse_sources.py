@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.compiler.codegen.printer import affine
-from intaglio.compiler.dims import Dim, Quotient, Size, terms_of
+from intaglio.compiler.dims import Dim, Size
 from intaglio.compiler.ir import Graph, Literal, Node, Value
 from intaglio.compiler.loop import (
     Call,
-    Const,
     Expr,
     Index,
     Local,
@@ -105,7 +104,7 @@ class Sources:
         self.free: set[Node] = {n for n in graph.nodes if self._is_free(n)}
         for node in graph.nodes:
             if node not in self.free:
-                self._read(node)
+                self.read(node)
 
     @cached_property
     def producers(self) -> Mapping[Value, Node]:
@@ -123,7 +122,8 @@ class Sources:
             return False
         return not node.inputs or not found.calls
 
-    def _read(self, node: Node) -> None:
+    def read(self, node: Node) -> None:
+        """Find what a node reads."""
         kind = reduction_of(node)
         shape = node.inputs[0].type.shape if kind is not None else node.outputs[0].type.shape
         axes, position = axes_of(shape)
@@ -171,17 +171,7 @@ class Sources:
 def _is_affine(position: Position) -> bool:
     if not isinstance(position, int | Dim):
         return True
-    if any(
-        isinstance(a, Quotient) and list(variables_of(_of(a)))
-        for m, _ in terms_of(position)
-        for a in m
-    ):
-        return False
     return all(affine(position, s) is not None for s in variables_of(position))
-
-
-def _of(atom: Quotient) -> Size:
-    return atom.left + atom.right
 
 
 def dims_of(read: Read, own: tuple[Dim, ...]) -> tuple[int, ...] | None:
@@ -203,4 +193,4 @@ def covers(read: Read, own: tuple[Dim, ...]) -> bool:
     return all(symbol_of(v) in found for v in own)
 
 
-__all__ = ["Const", "Probe", "Read", "Sources", "covers", "dims_of", "probe"]
+__all__ = ["Probe", "Read", "Sources", "covers", "dims_of", "probe"]
