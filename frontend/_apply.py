@@ -16,7 +16,9 @@ from intaglio._core import Tensor, counter_of, wrap
 from intaglio._kind import Kind, kind_of_type
 from intaglio._modes import modes
 from intaglio._scope import spot, where_of
+from intaglio._strides import is_view
 from intaglio._tape import Derivative, build_derivative, record
+from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import Error
 from intaglio.compiler.ir import NO_ATTRIBUTES, Attributes, Literal, Value
@@ -99,7 +101,7 @@ def apply(
     except Error as error:
         raise located(error, (where_of(spot()),)) from None
     except Exception:
-        check_live(op, inputs)
+        check_live(op, inputs, attributes)
         raise
     made = tuple([wrap(a, k) for a, k in zip(arrays, rule.outputs, strict=True)])
     if modes.grad:
@@ -110,13 +112,19 @@ def apply(
     return made
 
 
-def check_live(op: str, inputs: Sequence[Tensor]) -> None:
-    """Raise `TraceError` when an operand is a value of a trace that has ended."""
+def check_live(op: str, inputs: Sequence[Tensor], attributes: Attributes) -> None:
+    """Raise `TraceError` when an operand is a value of a trace that has ended, or an attribute has
+    a size of one."""
     for t in inputs:
         if isinstance(t._data, Value):
             from intaglio._trace_errors import escaped
 
             raise escaped(op, t)
+    for value in attributes.values():
+        if isinstance(value, tuple) and any(isinstance(size, Dim) for size in value):
+            from intaglio._trace_errors import symbolic
+
+            raise symbolic(f"{op}: {value}")
 
 
 def _apply_traced(op: str, inputs: Sequence[Tensor], attributes: Attributes) -> tuple[Tensor, ...]:
@@ -148,7 +156,7 @@ def view(op: str, parent: Tensor, attributes: Attributes, copies: bool = False) 
     if isinstance(data, np.ndarray):
         if copies and not np.may_share_memory(data, parent._data):
             return made
-    elif copies and not _dense(parent):
+    elif copies and not is_view(parent, made.shape):
         return made
     return link(made, parent, op, attributes)
 
@@ -160,16 +168,6 @@ def link(made: Tensor, parent: Tensor, op: str, attributes: Attributes) -> Tenso
     made._counter = counter
     made._seen = counter[0]
     return made
-
-
-def _dense(tensor: Tensor) -> bool:
-    """Whether a traced tensor's eager twin would lie densely in memory."""
-    while tensor._view is not None:
-        parent, op, _ = tensor._view
-        if op not in ("reshape", "stop_gradient"):
-            return False
-        tensor = parent
-    return True
 
 
 def refresh(tensor: Tensor) -> None:
@@ -221,6 +219,10 @@ def full(number: Any, kind: Kind) -> Tensor:
     if found is None:
         if len(_FULL) > 2_000:
             _FULL.clear()
+        if any(isinstance(size, Dim) for size in kind.shape):
+            from intaglio._trace_errors import symbolic
+
+            raise symbolic(str(kind))
         scalar = np.array(value).astype(dtype.numpy)
         found = _FULL[key] = wrap(np.broadcast_to(scalar, kind.shape), kind)
     return found

@@ -32,10 +32,14 @@ def _is_plain(value: Any) -> bool:
 
 
 def same(now: Any, expected: Any) -> bool:
-    """Whether a plain value is what it was."""
+    """Whether a plain value is what it was; of lists and tuples, every element."""
     if now is expected:
         return True
-    if type(now) is not type(expected) or not _is_plain(expected):
+    if type(now) is not type(expected):
+        return False
+    if isinstance(expected, tuple | list):
+        return len(now) == len(expected) and all(map(same, now, expected))
+    if not isinstance(expected, PLAIN):
         return False
     return bool(now == expected) or (now != now and expected != expected)
 
@@ -88,6 +92,8 @@ class Reached:
                 self._visit(part, _join(path, str(k)), depth + 1)
         elif isinstance(value, Mapping):
             for k, part in value.items():
+                if isinstance(value, dict):
+                    self._remember(value, k, part, f"{path}[{k!r}]")
                 self._visit(part, _join(path, str(k)), depth + 1)
         else:
             self._object(value, path, depth)
@@ -224,9 +230,11 @@ class Reached:
                 yield path, value
 
 
-def _kept(value: Any) -> Any:
+def _kept(value: Any, depth: int = 0) -> Any:
     """A value to compare with later; lists are copied, since they change in place."""
-    return list(value) if isinstance(value, list) and _is_plain(value) else value
+    if type(value) is list and depth < _DEPTH:
+        return [_kept(v, depth + 1) for v in value]
+    return value
 
 
 def _shown(value: Any) -> str:

@@ -175,6 +175,7 @@ def record(
                 made.append(traced_like(trace, type, wants and requires_grad, path))
                 leaf_names.append(path)
             stand_ins += made
+            trace.arguments.update(map(id, made))
             given.append(_rebuilt(value, iter(made)))
         outcome = function(
             *given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True))

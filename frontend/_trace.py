@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from intaglio._core import Tensor, wrap
+from intaglio._core import Tensor, counter_of, wrap
 from intaglio._kind import Kind, kind_of_type
 from intaglio._modes import modes
 from intaglio._scope import Spot, where_of
@@ -102,6 +102,7 @@ class Trace:
         self.block, self.lift, self.zero_gradients = block, lift, zero_gradients
         self.lifted: dict[int, tuple[Tensor, Value]] = {}  # what a block reads from around it
         self.known: set[Value] = set()
+        self.arguments: set[int] = set()  # the stand-ins, which outlive the trace
         self.captures: dict[int, Capture] = {}
         self.snapshots: dict[int, Snapshot] = {}
         self.assigned: set[int] = set()
@@ -141,8 +142,21 @@ class Trace:
             return data
         return self._capture(tensor)
 
+    def read_all(self, tensors: Sequence[Tensor]) -> list[Value]:
+        """The values that stand for tensors now: views see what was written since."""
+        from intaglio._apply import refresh
+
+        for tensor in tensors:
+            if tensor._view is not None and tensor._seen != counter_of(tensor)[0]:
+                refresh(tensor)
+        return [self.read(t) for t in tensors]
+
     def touch(self, tensor: Tensor) -> None:
         """A tensor is about to be written."""
+        if id(tensor) in self.arguments:
+            from intaglio._trace_errors import written_argument
+
+            raise written_argument(tensor)
         if self.read(tensor) is not tensor._data:
             from intaglio._trace_errors import at
 
@@ -233,7 +247,7 @@ class Trace:
 
     def finish(self, results: Sequence[Tensor]) -> Recording:
         """The values that came out: results, updates of captured tensors, gradients left set."""
-        values = [self.read(t) for t in results]
+        values = self.read_all(results)
         gradients, cleared, old = [], [], {}
         for snapshot in list(self.snapshots.values()):
             tensor, before = snapshot.tensor, snapshot.grad
@@ -279,7 +293,7 @@ def record_block(function: Callable[..., Sequence[Tensor]], kinds: Sequence[Kind
     trace = Trace(block=True)
     with tracing(trace, grad=False):
         inputs = [wrap(trace.input(k.type), k) for k in kinds]
-        values = [trace.read(t) for t in function(*inputs)]
+        values = trace.read_all(function(*inputs))
     return live(trace.builder.graph(values))
 
 
@@ -290,7 +304,7 @@ def record_body(
     trace = Trace(block=True, lift=True)
     with tracing(trace, grad=False):
         inputs = [wrap(trace.input(k.type), k) for k in kinds]
-        values = [trace.read(t) for t in function(*inputs)]
+        values = trace.read_all(function(*inputs))
     around = [tensor for tensor, _ in trace.lifted.values()]
     return live(trace.builder.graph(values)), around
 
