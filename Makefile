@@ -70,7 +70,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	rm -rf $(SITE) build/lib
 	$(BIN)/$(PIP) --no-deps --no-build-isolation --target $(SITE) .
-	$(BIN)/mypy --strict benchmarks
+	MYPYPATH=$(SITE) $(BIN)/mypy --strict benchmarks
 	MYPYPATH=$(SITE) $(BIN)/mypy --strict -p intaglio $(ARGS) \
 		| sed -E 's#^$(SITE)/intaglio/(compiler|runtime|schemas|tools)/#\1/#; s#^$(SITE)/intaglio/#frontend/#'
 

@@ -105,20 +105,20 @@ class MultiheadAttention(Module):
         if same:
             arranged = [arranged[0]] * 3
         b, length, _ = arranged[0].shape
-        heads = [
+        q, k, v = [
             x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
             for x in self._projected(*arranged)
         ]
-        mask = _merged_mask(attn_mask, key_padding_mask, b, self.num_heads, heads[0].dtype)
+        mask = _merged_mask(attn_mask, key_padding_mask, b, self.num_heads, q.dtype)
         dropout = self.dropout if self.training else 0.0
         weights: Tensor | None = None
         if need_weights:
-            scores = (heads[0] * (1.0 / math.sqrt(self.head_dim))) @ heads[1].mT
+            scores = (q * (1.0 / math.sqrt(self.head_dim))) @ k.mT
             weights = F.softmax(scores if mask is None else scores + mask, -1)
             weights = F.dropout(weights, dropout, dropout > 0.0)
-            result = weights @ heads[2]
+            result = weights @ v
         else:
-            result = F.scaled_dot_product_attention(*heads, attn_mask=mask, dropout_p=dropout)
+            result = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         result = self.out_proj(result.transpose(1, 2).reshape(b, length, self.embed_dim))
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
@@ -188,7 +188,8 @@ class TransformerEncoderLayer(Module):
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
         if isinstance(activation, str) and activation not in _ACTIVATIONS:
             raise ArgumentError(f"TransformerEncoderLayer: activation {activation!r} is not known")
-        self.activation = _ACTIVATIONS[activation] if isinstance(activation, str) else activation
+        chosen = _ACTIVATIONS[activation] if isinstance(activation, str) else activation
+        self.activation: Callable[[Tensor], Tensor] = chosen
 
     def forward(
         self,
