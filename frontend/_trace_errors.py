@@ -60,14 +60,14 @@ def escaped(op: str, tensor: Tensor) -> TraceError:
 def symbolic(what: str) -> TraceError:
     """For symbolic sizes outside of a trace."""
     return at(
-        f"{what}: symbolic sizes have numbers only when a program runs, and no trace is running now;"
-        " a value of a trace that has ended must be returned from the traced function, not kept"
+        f"{what}: symbolic sizes have numbers only when a program runs, and no trace is running"
+        " now; a value of a trace that has ended must be returned from the traced function, not kept"
     )
 
 
 def written_argument(tensor: Tensor) -> TraceError:
     """For traced code that writes to an argument."""
     return at(
-        f"the argument {tensor._kind}, or a view of it, is written to in place, and the caller's own"
-        " tensor would not see that: write to a clone() of it, or return the new value"
+        f"the argument {tensor._kind}, or a view of it, is written to in place, and the caller's"
+        " own tensor would not see that: write to a clone() of it, or return the new value"
     )
