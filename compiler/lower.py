@@ -7,7 +7,7 @@ steps through the context that it is given (see `ig_abi.h`), so that it links to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from intaglio.compiler.codegen.function import function_sources
 from intaglio.compiler.dims import symbols
@@ -25,17 +25,19 @@ def lower(
     target: str = "c",
     in_place: Mapping[int, int] | None = None,
     lanes: int | None = None,
+    packable: Collection[int] = (),
 ) -> Lowered:
     """The function that computes `graph`, a graph that the passes have been over.
 
     With `sizes` the text is specialised to them; without, it takes them from `dims[]`, with equal
     bits. `target` is `c` or `cuda`. `in_place` names, by output number, the input whose memory the
     output would like to take; `BufferSpec.may_alias` says whether it may. `lanes` forces the block
-    size (for tests)."""
+    size (for tests). `packable` are the inputs of which the function may read packed copies, kept
+    from call to call by whoever calls it."""
     if sizes is not None:
         graph = specialise(graph, sizes)
     names = tuple(symbols(*(s for v in graph.inputs for s in v.type.shape)))
-    lowering = Lowering(graph, names, target, lanes)
+    lowering = Lowering(graph, names, target, lanes, packable)
     lowering.run()
     memory = lowering.memory
     aliases = in_place_inputs(lowering.timeline, memory, in_place or {}, lowering.inputs)
@@ -50,6 +52,7 @@ def lower(
         steps=lowering.timeline.infos(),
         nodes=tuple(lowering.nodes),
         nanoseconds=lowering.timeline.nanoseconds,
+        packs=lowering.packings.specs(),
     )
 
 

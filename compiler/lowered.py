@@ -32,7 +32,7 @@ class BufferSpec:
     """One entry of the array of pointers that the function takes.
 
     `kind`: `input` (of the graph, by `index`), `output`, `temp` (placed in the arena), `constant`
-    (by `index` in `Lowered.constants`). `first` and `last` are the steps that touch it. An output
+    (by `index` in `Lowered.constants`), `packed` (by `index` in `Lowered.packs`). `first` and `last` are the steps that touch it. An output
     may lie in the memory of the input `may_alias`: no step reads that input afterwards."""
 
     kind: str
@@ -43,6 +43,18 @@ class BufferSpec:
     first: int
     last: int
     may_alias: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackSpec:
+    """A packed copy of an input (by number) that the function reads instead: `entry` is a function
+    of the same library that makes it, `int entry(ctx, {source, destination}, dims)`, in `bytes`
+    bytes, 64-byte aligned. Equal `form`s of one array are the same bytes in one process."""
+
+    input: int
+    entry: str
+    form: str
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +73,4 @@ class Lowered:
     steps: tuple[StepInfo, ...]
     nodes: tuple[tuple[str, Places], ...]
     nanoseconds: Size
+    packs: tuple[PackSpec, ...] = ()

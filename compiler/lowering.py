@@ -7,7 +7,7 @@ group that its schedule can't express is lowered node by node."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from intaglio.compiler.codegen.c import CPrinter, kernel_text, scratch_bytes
 from intaglio.compiler.codegen.cuda import cuda_kernel_text
@@ -17,6 +17,7 @@ from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Literal, Node, Value
 from intaglio.compiler.loop import Buffer, Kernel, Load, Loop, Unfusable
 from intaglio.compiler.op import Op, op_named
+from intaglio.compiler.packing import Packings, packed_buffer, packing_of
 from intaglio.compiler.schedule.checks import check_kernel
 from intaglio.compiler.schedule.cost import kernel_nanoseconds
 from intaglio.compiler.schedule.domain import address_of
@@ -44,12 +45,18 @@ class Lowering:
     """One function being lowered."""
 
     def __init__(
-        self, graph: Graph, size_names: Sequence[str], target: str, lanes: int | None
+        self,
+        graph: Graph,
+        size_names: Sequence[str],
+        target: str,
+        lanes: int | None,
+        packable: Collection[int] = (),
     ) -> None:
         self.graph, self.target, self._lanes = graph, target, lanes
         self.dims = {name: k for k, name in enumerate(size_names)}
         self.memory = Memory()
         self.timeline = Timeline()
+        self.packings = Packings(packable, self.memory)
         self.texts: dict[str, str] = {}
         self.nodes: list[tuple[str, Places]] = []
         self.scratch: Size = 0
@@ -65,6 +72,8 @@ class Lowering:
         for k, value in enumerate(self.graph.inputs):
             self.inputs.append(self.memory.add("input", k, value.type))
             self.views[value] = View(self.inputs[-1], 0, dense(value.type.shape))
+            if k in self.packings.allowed:
+                self.packings.inputs[self.inputs[-1]] = k
         for k, value in enumerate(self.graph.outputs):
             number = self.memory.add("output", k, value.type)
             self._outputs.append(View(number, 0, dense(value.type.shape)))
@@ -338,9 +347,14 @@ class Lowering:
         memory = self._memory(graph)
         results = self._results(graph)
         places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
-        made, buffers = product_of_group(
-            graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer
+        packing = packing_of(node, self.views[node.inputs[1]], self.packings.inputs)
+        packed = packing and packed_buffer(packing)
+        made, buffers, pack = product_of_group(
+            graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer, packed
         )
+        if packing and packed and pack:
+            number = self.packings.number(packing, pack)
+            places[packed] = View(number, 0, packed.strides)
         for value, _, view in results:
             self.views[value] = view
         views = [places[b] for b in buffers]
@@ -352,7 +366,7 @@ class Lowering:
         self.scratch = maximum(self.scratch, made.scratch)
         reads = [v for b, v in zip(buffers, views, strict=False) if b.role == "input"]
         writes = [v for b, v in zip(buffers, views, strict=False) if b.role == "output"]
-        work = [v for v in views[len(buffers) :]]
+        work = views[len(buffers) :]
         ops = tuple(n.op for n in graph.nodes)
         for step in made.steps:
             function = step.function.replace(NAME, name)

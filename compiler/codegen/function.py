@@ -23,6 +23,14 @@ _SHARED: Final = re.compile(r"^static void (k\d+\w*)\((?=const ig_worker)", re.M
 """The head of a template's kernel function."""
 
 
+class Packings(Protocol):
+    """The functions that make packed copies of inputs."""
+
+    def text(self, name: str) -> str:
+        """Their text, without the placeholder for a kernel's name."""
+        ...
+
+
 class Lowered(Protocol):
     """What is known of a function when its text is made."""
 
@@ -30,6 +38,7 @@ class Lowered(Protocol):
     timeline: Timeline
     memory: Memory
     dims: Mapping[str, int]
+    packings: Packings
 
 
 def function_sources(lowered: Lowered, target: str) -> tuple[str, ...]:
@@ -38,7 +47,7 @@ def function_sources(lowered: Lowered, target: str) -> tuple[str, ...]:
     if target == "cuda":
         return ("\n".join([CUDA_HEAD, *kernels]),)
     units = list(_units(kernels))
-    body = _Body(lowered).text()
+    body = lowered.packings.text(NAME) + _Body(lowered).text()
     if len(units) <= 1:
         return ("\n".join([C_HEAD, "#define IG_KERNEL static", *kernels, PARTS, body]),)
     hidden = '#define IG_KERNEL __attribute__((visibility("hidden")))'

@@ -4,6 +4,7 @@ template in `matmul.py`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from intaglio.compiler.codegen.c import CPrinter
 from intaglio.compiler.codegen.numbers import C_TYPES
@@ -13,7 +14,7 @@ from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.loop import Buffer, Expr, Load, Local, Position, Unfusable, symbol_of
 from intaglio.compiler.schedule.compose import Composer
 from intaglio.compiler.schedule.domain import Axis, count_rows
-from intaglio.compiler.schedule.matmul import matmul_kernels
+from intaglio.compiler.schedule.matmul import matmul_kernels, pack_kernels
 from intaglio.compiler.schedule.nest import Nest, walk
 from intaglio.compiler.schedule.storage import dense
 from intaglio.compiler.schedule.template import Matrix, Product, TemplateResult
@@ -107,12 +108,17 @@ def product_of_group(
     results: Sequence[tuple[Value, Buffer]],
     name: str,
     printer: Callable[[], CPrinter],
-) -> tuple[TemplateResult, list[Buffer]]:
+    packed: Buffer | None = None,
+) -> tuple[TemplateResult, list[Buffer], TemplateResult | None]:
     """The kernels of a product with its epilogue, and the buffers in the order of their
-    parameters (a workspace, if one is asked for, comes behind them)."""
+    parameters (a workspace, if one is asked for, comes behind them).
+
+    With `packed` the second operand is read in its packed form, from there; the kernel that makes
+    it, from p[0] to p[1], comes third."""
     if any(v not in memory for v in node.inputs):
         raise Unfusable("a product's operand that is not in memory")
-    a, b = (memory[v] for v in node.inputs)
+    a, raw = (memory[v] for v in node.inputs)
+    b = packed or raw
     buffers = list(dict.fromkeys([a, b, *memory.values(), *(r for _, r in results)]))
     numbers = {buffer: k for k, buffer in enumerate(buffers)}
     store = _Epilogue(graph, node, memory, results, numbers, printer)
@@ -123,12 +129,12 @@ def product_of_group(
     *batch, m, k = a.shape
     n = b.shape[-1]
 
-    def matrix(buffer: Buffer) -> Matrix:
-        pointer = f"((const {C_TYPES[buffer.dtype.name]} *)p[{numbers[buffer]}])"
+    def matrix(buffer: Buffer, number: int) -> Matrix:
+        pointer = f"((const {C_TYPES[buffer.dtype.name]} *)p[{number}])"
         strides = tuple(
             0 if s == 1 else t for s, t in zip(buffer.shape, buffer.strides, strict=True)
         )
-        return Matrix(pointer, strides[:-2], strides[-2], strides[-1])
+        return Matrix(pointer, strides[:-2], strides[-2], strides[-1], buffer is packed)
 
     sizes = printer()
     sizes.inline_sizes = True
@@ -136,19 +142,13 @@ def product_of_group(
     def size(value: Size) -> str:
         return sizes.size(value)
 
-    made = matmul_kernels(
-        Product(
-            name,
-            a.dtype,
-            tuple(batch),
-            m,
-            n,
-            k,
-            matrix(a),
-            matrix(b),
-            f"((char *)p[{len(buffers)}])",
-            store,
-            size,
-        )  # fmt: skip
-    )
-    return made, buffers
+    workspace = f"((char *)p[{len(buffers)}])"
+    operands = (matrix(a, numbers[a]), matrix(b, numbers[b]))
+    product = Product(name, a.dtype, tuple(batch), m, n, k, *operands, workspace, store, size)
+    pack = None
+    if packed is not None:
+        each = tuple(batch) if any(packed.strides) else ()
+        source = matrix(raw, 0)
+        source = replace(source, batch=source.batch if each else ())
+        pack = pack_kernels(replace(product, batch=each, b=source), "(char *)p[1]")
+    return matmul_kernels(product), buffers, pack
