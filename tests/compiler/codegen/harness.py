@@ -66,6 +66,10 @@ class Function:
         self.lowered = lowered
         self._function = ctypes.cast(getattr(library, name), ctypes.c_void_p)
         self._drive = library.drive
+        base = name.removesuffix("ig_f0")
+        self._packs = [
+            ctypes.cast(getattr(library, base + p.entry), ctypes.c_void_p) for p in lowered.packs
+        ]
         self.error: tuple[int, ...] = (0, 0, 0, 0)
 
     def __call__(
@@ -78,6 +82,7 @@ class Function:
         """The results; NaN fills every output, temporary and scratch before."""
         sizes = sizes or {}
         low = self.lowered
+        kept: list[Array] = []
         given = [np.array(a, order="C", copy=True) for a in arrays]
         lives = [
             Lifetime(evaluate(b.bytes, sizes), b.first, b.last)
@@ -94,6 +99,9 @@ class Function:
                 pointers[k] = given[b.index].ctypes.data
             elif b.kind == "constant":
                 pointers[k] = low.constants[b.index].ctypes.data
+            elif b.kind == "packed":
+                kept.append(_aligned(evaluate(b.bytes, sizes)))
+                pointers[k] = kept[-1].ctypes.data
             elif b.kind == "temp":
                 pointers[k] = arena.ctypes.data + next(offsets)
             elif in_place and b.may_alias is not None:
@@ -107,6 +115,14 @@ class Function:
         scratch = _aligned(evaluate(low.scratch_bytes, sizes))
         dims = (ctypes.c_int64 * max(1, len(low.size_names)))(*(sizes[n] for n in low.size_names))
         error = np.zeros(3, np.int64)
+        for pack, spec in zip(self._packs, low.packs, strict=True):
+            target = next(k for k, b in enumerate(low.buffers)
+                          if b.kind == "packed" and low.packs[b.index] is spec)  # fmt: skip
+            pair = (ctypes.c_void_p * 2)(given[spec.input].ctypes.data, pointers[target])
+            self._drive(
+                pack, pair, dims, ctypes.c_void_p(scratch.ctypes.data),
+                ctypes.c_void_p(error.ctypes.data), int(backwards),
+            )  # fmt: skip
         self._drive(
             self._function, pointers, dims, ctypes.c_void_p(scratch.ctypes.data),
             ctypes.c_void_p(error.ctypes.data), int(backwards),
@@ -171,4 +187,4 @@ def rename(text: str, prefix: str) -> str:
     """A function's text with names of its own, without what all units share."""
     text = text.replace(C_HEAD, "").replace(PARTS, "")
     text = re.sub(r"#define IG_KERNEL .*", "", text)
-    return re.sub(r"\b(k\d+\w*|ig_f0\w*)\b", prefix + r"\1", text)
+    return re.sub(r"\b(k\d+\w*|p\d+\w*|ig_f0\w*|ig_p\d+\w*)\b", prefix + r"\1", text)

@@ -26,6 +26,8 @@ def chosen() -> list[Case]:
     for case in cases():
         if isinstance(case.rule, Elementwise):
             key = (case.op, *(str(t.dtype) for t in case.types), str(case.sample.derivative))
+            if case.types[0].dtype.name == "f64" and case.sample.derivative:
+                continue
             if key in seen or max(a.ndim for a in case.operands) == 0:
                 continue
             seen.add(key)
@@ -91,7 +93,7 @@ def test_general_form_has_the_same_bits() -> None:
     seen: dict[str, int] = {}
     for case in chosen():
         seen[case.op] = seen.get(case.op, 0) + 1
-        limit = 2 if isinstance(case.rule, Elementwise) else 12
+        limit = 1 if isinstance(case.rule, Elementwise) else 5
         made = in_symbols(case) if seen[case.op] <= limit else None
         if made is None:
             continue
