@@ -226,11 +226,9 @@ class Tensor:
         return data
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        # No error for tensors that require grad, unlike numpy(): saved models take them as inputs,
+        # and NumPy's functions come to __array_function__ first, which differentiates.
         data = self._concrete("np.asarray()")
-        if self.requires_grad and modes.grad:
-            raise GradientError(
-                "np.asarray: the tensor requires grad; call detach().numpy() for its values"
-            )
         if dtype is None or np.dtype(dtype) == data.dtype:
             return data.copy() if copy else data
         return data.astype(dtype)
