@@ -13,7 +13,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
@@ -231,3 +231,12 @@ def for_files(array: Array, name: str, tell: Tell) -> Array:
         return array
     tell(f"{name}: bfloat16 written as float32")
     return array.astype(np.float32)
+
+
+def write_npz(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
+    """Write a `.npz` archive. `numpy.savez` takes names as keywords, so some names are not for
+    it."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, array, allow_pickle=False)

@@ -126,7 +126,7 @@ def shown(function: Function, results: Sequence[Array]) -> str:
 
 def write_results(path: str, function: Function, results: Sequence[Array]) -> None:
     """Write a `.npy` (one result) or `.npz` (by name), whole or not at all."""
-    from intaglio.runtime.datasets import DataError, for_files
+    from intaglio.runtime.datasets import DataError, for_files, write_npz
 
     names = result_names(function)
     arrays = {n: for_files(a, n, tell) for n, a in zip(names, results, strict=True)}
@@ -136,4 +136,4 @@ def write_results(path: str, function: Function, results: Sequence[Array]) -> No
         if path.endswith(".npy"):
             np.save(file, next(iter(arrays.values())), allow_pickle=False)
         else:
-            np.savez(file, allow_pickle=False, **arrays)
+            write_npz(file, arrays)

@@ -8,7 +8,14 @@ import pytest
 
 from intaglio.compiler.dtypes import DType, bfloat16, boolean, dtype_named, float32, float64, int64
 from intaglio.compiler.types import TensorType
-from intaglio.runtime.datasets import DataError, as_scalar, fit, read_named, read_one
+from intaglio.runtime.datasets import (
+    DataError,
+    as_scalar,
+    fit,
+    read_named,
+    read_one,
+    write_npz,
+)
 
 
 def text(path: Path, content: str) -> str:
@@ -114,3 +121,12 @@ def test_scalars_from_the_command_line() -> None:
             as_scalar(words, TensorType(type, ()), "s")
     with pytest.raises(DataError, match="only single numbers"):
         as_scalar("1", TensorType(float32, (2,)), "s")
+
+
+def test_any_name_can_be_written_and_read_back(tmp_path: Path) -> None:
+    arrays = {"file": np.arange(3), "allow_pickle": np.float32(2), "a/b": np.zeros((0, 2))}
+    with open(tmp_path / "a.npz", "wb") as file:
+        write_npz(file, {name: np.asarray(array) for name, array in arrays.items()})
+    made = read_named(str(tmp_path / "a.npz"))
+    assert list(made) == list(arrays)
+    assert all(np.array_equal(made[n], a) for n, a in arrays.items())

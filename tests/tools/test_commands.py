@@ -48,6 +48,17 @@ def test_run_needs_no_front_end_and_gives_what_load_gives(model: Path, tmp_path:
     assert np.array_equal(np.load(tmp_path / "y.npy"), load(model)(x))
 
 
+def test_no_command_needs_the_front_end(model: Path, tmp_path: Path) -> None:
+    for words in (
+        ("info", "model.ig"), ("dump", "model.ig", "--format", "svg"),
+        ("bench", "model.ig", "--seconds", "0.01"),
+        ("dump", "model.ig", "--kernels", "--memory", "--source"),
+    ):  # fmt: skip
+        done = alone(*words, folder=tmp_path)
+        assert (done.code, done.err) == (0, ""), words
+        assert done.out
+
+
 def test_batches_give_the_same_rows(model: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", **programs.data())
     for batch, output in ((7, "a.npz"), (100, "b.npz"), (1000, "c.npz")):
