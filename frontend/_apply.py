@@ -18,7 +18,7 @@ from intaglio._modes import modes
 from intaglio._scope import spot, where_of
 from intaglio._strides import is_view
 from intaglio._tape import Derivative, build_derivative, record
-from intaglio.compiler.dims import Dim
+from intaglio.compiler.dims import Dim, collecting
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import Error
 from intaglio.compiler.ir import NO_ATTRIBUTES, Attributes, Literal, Value
@@ -134,8 +134,10 @@ def _apply_traced(op: str, inputs: Sequence[Tensor], attributes: Attributes) -> 
     values = [trace.read(t) for t in inputs]
     results = trace.apply(op, values, attributes, place)
     made = tuple([wrap(v, kind_of_type(v.type)) for v in results])
-    if modes.grad and any([t.requires_grad for t in inputs]):
-        record(rule_of(op, inputs, attributes), inputs, made, place)
+    if modes.grad and any(t.requires_grad for t in inputs):
+        with collecting([]):  # what the types need of sizes is in the trace already
+            rule = rule_of(op, inputs, attributes)
+        record(rule, inputs, made, place)
     return made
 
 
@@ -144,7 +146,7 @@ def one(op: str, *inputs: Tensor, **attributes: Any) -> Tensor:
     return apply(op, inputs, attributes)[0]
 
 
-# ------------------------------------------------------------------------------------------------ views
+# -------------------------------------------------------------------------------------------- views
 
 
 def view(op: str, parent: Tensor, attributes: Attributes, copies: bool = False) -> Tensor:
@@ -202,7 +204,7 @@ def refresh(tensor: Tensor) -> None:
             stale.requires_grad = fresh.requires_grad
 
 
-# ---------------------------------------------------------------------------------- numbers and constants
+# ---------------------------------------------------------------------------- numbers and constants
 
 _FULL: Final[dict[Any, Tensor]] = {}
 
