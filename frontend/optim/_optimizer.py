@@ -18,6 +18,7 @@ from intaglio._modes import modes
 from intaglio._tensor import Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError
+from intaglio.optim._compiled import WARM, CompiledStep, may_compile, signature
 
 Moments = dict[str, Tensor]
 
@@ -82,6 +83,29 @@ class ParameterGroup(dict[str, Any]):
         takes."""
         return super().__getitem__(name) == 0.0
 
+    def formula(self) -> tuple[Any, ...]:
+        """The options that choose a formula: flags, and which numbers are zero."""
+        chosen: list[Any] = []
+        for name in self:
+            value = super().__getitem__(name)
+            if name not in self.tensors and name != "params":
+                chosen.append((name, value))
+            elif isinstance(value, float):
+                chosen.append((name, value == 0.0))
+        return tuple(chosen)
+
+    def with_numbers(self, numbers: Mapping[str, Tensor]) -> ParameterGroup:
+        """This group with other tensors for its numbers, named as in `numbers()`."""
+        made = ParameterGroup([], {})
+        for name in self:
+            dict.__setitem__(made, name, super().__getitem__(name))
+        for name, tensors in self.tensors.items():
+            if isinstance(tensors, Tensor):
+                made.tensors[name] = numbers[name]
+            else:
+                made.tensors[name] = tuple(numbers[f"{name}.{k}"] for k in range(len(tensors)))
+        return made
+
     def numbers(self) -> dict[str, Tensor]:
         """Every number as its 0-d f64 tensor; those of a pair under `name.0` and `name.1`."""
         found: dict[str, Tensor] = {}
@@ -124,6 +148,8 @@ class Cohort:
 
     def __init__(self, step: Tensor, parameters: list[Tensor]) -> None:
         self.step, self.parameters = step, parameters
+        self.eager_steps = 0
+        self.compiled: CompiledStep | None = None
 
 
 class Optimizer:
@@ -196,6 +222,13 @@ class Optimizer:
         return loss
 
     def _step_cohort(self, group: ParameterGroup, cohort: Cohort) -> None:
+        if may_compile():
+            if cohort.eager_steps >= WARM:
+                if cohort.compiled is None or cohort.compiled.signature != signature(group, cohort):
+                    cohort.compiled = CompiledStep(self, group, cohort)
+                if cohort.compiled.run(cohort.parameters):
+                    return
+            cohort.eager_steps += 1
         cohort.step.add_(1.0)
         for parameter in cohort.parameters:
             gradient, moments = parameter.grad, self.state[parameter]
