@@ -228,7 +228,7 @@ class Check:
     bound: Size
 
 
-Stmt = Union[Let, Bind, Store, Loop, Check]
+Stmt = Union[Let, Bind, Store, "Loop", Check]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

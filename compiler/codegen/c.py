@@ -40,7 +40,7 @@ from intaglio.compiler.loop import (
 VECTOR_CHUNK = 4096
 SERIAL_CHUNK = 64
 MAIN_LIMIT = 400
-"""A vector body with more statements than this is printed once, with partial accesses, not twice."""
+"""A vector body of more statements is printed once, with partial accesses, instead of twice."""
 
 
 def kernel_text(
@@ -85,7 +85,8 @@ class CPrinter(Printer):
         self.open(f"for (int64_t {variable} = lo * grain; {variable} < last; {variable}++)")
         self.statements(loop.body)
         self.close()
-        top = f"IG_KERNEL void {name}(const ig_worker *w, const void *args, int64_t lo, int64_t hi) {{"
+        parameters = "const ig_worker *w, const void *args, int64_t lo, int64_t hi"
+        top = f"IG_KERNEL void {name}({parameters}) {{"
         return "\n".join([top, "  IG_HEAD", *self.size_declarations(), *head, *self.lines, "}", ""])
 
     def _scratch(self, kernel: Kernel) -> list[str]:
@@ -133,10 +134,7 @@ class CPrinter(Printer):
             self._declare(fold, lanes=False)
         self.open("")
         self.line(f"int64_t {variable} = 0;")
-        if chunked:
-            end = self._open_chunks(loop, variable, whole, VECTOR_CHUNK)
-        else:
-            end = whole
+        end = self._open_chunks(loop, variable, whole, VECTOR_CHUNK) if chunked else whole
         found = [self._accumulators(fold, lanes) for fold in loop.folds]
         turning = any(len(a.names) > 1 for a in found)
         if turning:
@@ -281,7 +279,7 @@ class CPrinter(Printer):
         kind = self.type(fold.local.dtype, lanes).split("_", 1)[1]
         return f"{self.function('splat_' + kind)}({text})" if lanes else text
 
-    # ------------------------------------------------------------------ chunks and their binary carry
+    # -------------------------------------------------------------- chunks and their binary carry
 
     def _declare(self, fold: Fold, lanes: bool) -> None:
         name = self.fresh("r")
@@ -368,9 +366,8 @@ def _expression_dtypes(expr: Expr) -> Iterator[DType]:
     if isinstance(expr, Call):
         for argument in expr.arguments:
             yield from _expression_dtypes(argument)
-    if isinstance(expr, Load):
-        if expr.guard is not None:
-            yield from _expression_dtypes(expr.guard)
+    if isinstance(expr, Load) and expr.guard is not None:
+        yield from _expression_dtypes(expr.guard)
 
 
 def count_statements(body: Sequence[Stmt]) -> int:

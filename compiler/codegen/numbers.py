@@ -46,7 +46,7 @@ def integer(value: int) -> str:
 
 def constant(value: int | float | bool, dtype: DType) -> str:
     """A scalar literal of this dtype's compute type, with exactly the bits of the value in it."""
-    if dtype == float32 or dtype == float64:
+    if dtype in (float32, float64):
         return _floating(value, dtype)
     if dtype.kind == "b":
         return "1" if value else "0"

@@ -10,7 +10,8 @@ reader's group takes in the group that makes what it reads, where the two fit:
 
 A group runs over one space; its reductions all reduce the same axes of it. A matrix product takes
 in what follows it elementwise. Groups never become circular: two are not joined when a third
-depends on one and is needed by the other. Groups of column sums that read the same values join last.
+depends on one and is needed by the other. Groups of column sums that read the same values join
+last.
 
 Nodes that only move elements are copied into every group that looks through them."""
 
@@ -296,13 +297,11 @@ class _Fuser:
                 return None
             return made.levels | reads.levels
         if reads.reduced is not None and made.is_map and wanted == reads.kept:
-            if tuple(reads.space[k] for k in wanted) == made.space and level == made.every:
-                return reads.levels | {
-                    n: v if v is None else wanted for n, v in made.levels.items()
-                }
+            fits = _part(reads.space, wanted) == made.space and level == made.every
+            return reads.levels | _moved_to(wanted, made) if fits else None
         if made.reduced is not None and reads.is_map and level == made.kept:
-            if tuple(made.space[k] for k in level) == reads.space and wanted == reads.every:
-                return made.levels | {n: v if v is None else level for n, v in reads.levels.items()}
+            fits = _part(made.space, level) == reads.space and wanted == reads.every
+            return made.levels | _moved_to(level, reads) if fits else None
         return None
 
     def _storable(self, made: Group, reads: Group) -> bool:
@@ -418,6 +417,15 @@ class _Fuser:
 
     def _reaches(self, start: Group, end: Group) -> bool:
         return end in start.after or self._circular(start, end)
+
+
+def _part(space: tuple[Size, ...], dims: tuple[int, ...]) -> tuple[Size, ...]:
+    return tuple(space[k] for k in dims)
+
+
+def _moved_to(level: tuple[int, ...], group: Group) -> dict[Node, tuple[int, ...] | None]:
+    """The levels of a group that runs along these dims of another."""
+    return {n: v if v is None else level for n, v in group.levels.items()}
 
 
 class _Writer:

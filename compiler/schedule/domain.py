@@ -133,7 +133,7 @@ def count_rows(axes: Sequence[Axis]) -> Rows:
 def grain_for(elements: Size) -> Size:
     """Iterations of so many elements (those of the first one, where they differ) that make a chunk
     worth handing to a thread."""
-    elements = substitute(elements, {s: 0 for s in variables_of(elements)})
+    elements = substitute(elements, dict.fromkeys(variables_of(elements), 0))
     if isinstance(elements, int):
         return max(1, CHUNK_ELEMENTS // max(1, elements))
     return maximum(1, floordiv(CHUNK_ELEMENTS, maximum(1, elements)))

@@ -23,9 +23,14 @@ from intaglio.compiler.passes.plan import Lifetime, plan
 Array = np.ndarray[Any, Any]
 PRELUDE = Path(str(intaglio.compiler.__file__)).parent / "codegen" / "prelude"
 NATIVE = PRELUDE.parents[2] / "runtime" / "native"
-FLAGS = (
-    ["-march=native", "-std=gnu99", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC"]
-)
+FLAGS = [
+    "-march=native",
+    "-std=gnu99",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fPIC",
+]
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 
 DRIVER = """
@@ -44,7 +49,8 @@ static int drive_run(const ig_ctx *ctx, ig_body body, const void *args, int32_t 
   (void)want;
   return body(&w, args) ? ctx->error->kind : 0;
 }
-static void drive_report(const ig_worker *w, int32_t kind, int32_t node, int64_t value, int64_t limit) {
+static void drive_report(const ig_worker *w, int32_t kind, int32_t node, int64_t value,
+                         int64_t limit) {
   if (!w->ctx->error->kind) *w->ctx->error = (ig_error){kind, node, value, limit};
 }
 int drive(int (*f)(const ig_ctx *, void *const *, const int64_t *), void *const *buffers,

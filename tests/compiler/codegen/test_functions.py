@@ -130,15 +130,11 @@ def test_views_and_shared_outputs_are_right() -> None:
 def scan_graph(length: int | Dim, reverse: bool) -> Graph:
     """A recurrent cell whose carries change places, with a matrix product inside."""
     inner = Builder()
-    h, c, x, w = (
-        inner.input(TensorType(float32, s)) for s in ((4, 8), (4, 8), (4, 8), (8, 8))
-    )
+    h, c, x, w = (inner.input(TensorType(float32, s)) for s in ((4, 8), (4, 8), (4, 8), (8, 8)))
     new = inner.tanh(inner.add(inner.matmul(h, w), x))
     body = inner.graph([inner.add(c, new), h, inner.mul(new, c)])
     b = Builder()
-    h0, c0, xs = (
-        b.input(TensorType(float32, s)) for s in ((4, 8), (4, 8), (length, 4, 8))
-    )
+    h0, c0, xs = (b.input(TensorType(float32, s)) for s in ((4, 8), (4, 8), (length, 4, 8)))
     w = b.input(TensorType(float32, (8, 8)))
     made = b.scan(h0, c0, xs, w, body=body, carries=2, xs=1, length=length, reverse=reverse)
     return b.graph(list(made))
@@ -237,7 +233,9 @@ def test_plan_is_tight_and_never_overlaps() -> None:
         lives = []
         for _ in range(30):
             first = int(random.integers(0, 20))
-            lives.append(Lifetime(int(random.integers(0, 5000)), first, first + int(random.integers(0, 6))))
+            lives.append(
+                Lifetime(int(random.integers(0, 5000)), first, first + int(random.integers(0, 6)))
+            )
         made = plan(lives)
         assert plan(lives) == made
         spans = [(o, o + v.bytes, v) for o, v in zip(made.offsets, lives, strict=True) if v.bytes]

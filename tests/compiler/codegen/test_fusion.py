@@ -152,6 +152,7 @@ def test_random_graphs_mean_the_same_fused() -> None:
 def test_derivatives_of_rows_take_few_kernels() -> None:
     """Softmax's and layer norm's derivatives: one kernel for dx, one for the weights' sums."""
     for make, shapes, most in ((softmax, ((N, D),), 1), (layer_norm, ((N, D), (D,), (D,)), 3)):
+
         def loss(b: Builder, *xs: Value, make: Callable[..., Value] = make) -> Value:
             made: Value = b.sum(b.sin(make(b, *xs)), axes=(0, 1))
             return made

@@ -37,7 +37,7 @@ def chosen() -> list[Case]:
 
 
 def in_symbols(case: Case) -> tuple[Builder, dict[str, int]] | None:
-    """The case's graph with a symbol for every size above 1; None when its attributes hold sizes."""
+    """The case's graph with a symbol for every size above 1; None when attributes hold sizes."""
     sizes: dict[str, int] = {}
 
     def symbol(size: Size) -> Size:

@@ -115,7 +115,9 @@ def compile_tables(text: str):  # type: ignore[no-untyped-def]  # a ctypes libra
 def test_literals_of_all_types() -> None:
     assert constant(-0.0, float64) == "-0x0.0p+0"
     assert constant(0.1, float32).endswith("f")
-    assert float.fromhex(constant(0.1, float32)[:-1]) == struct.unpack("f", struct.pack("f", 0.1))[0]
+    assert (
+        float.fromhex(constant(0.1, float32)[:-1]) == struct.unpack("f", struct.pack("f", 0.1))[0]
+    )
     assert constant(-(1 << 63), dtype_named("i64")) == "(-9223372036854775807ll - 1)"
     assert constant(300, dtype_named("u8")) == "44"
     assert constant(200, dtype_named("i8")) == "-56"
@@ -129,7 +131,7 @@ def test_literals_of_all_types() -> None:
 def test_sizes_as_text() -> None:
     n, m = Dim("n"), Dim("m")
     text = size_text(n * m * 2 - 3 + (n + 1) // 4, lambda s: s.name)
-    assert eval(text.replace("/", "//"), {"n": 7, "m": 5}) == 7 * 5 * 2 - 3 + 8 // 4
+    assert text == "((n + 1) / 4) + m * n * 2 - 3"
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on this machine")
@@ -159,9 +161,7 @@ def test_cuda_text_of_all_ops_compiles(tmp_path: Path) -> None:
     parts.append(text)
     running = []
     for k, half in enumerate((parts[::2], parts[1::2])):
-        (tmp_path / f"{k}.cu").write_text(
-            CUDA_HEAD + "\n".join(half).replace(CUDA_HEAD, "")
-        )
+        (tmp_path / f"{k}.cu").write_text(CUDA_HEAD + "\n".join(half).replace(CUDA_HEAD, ""))
         command = ["nvcc", "-arch=sm_80", "-fmad=false", "-cubin", f"-I{PRELUDE}"]
         command += [str(tmp_path / f"{k}.cu"), "-o", str(tmp_path / f"{k}.cubin")]
         running.append(subprocess.Popen(command, stderr=subprocess.PIPE))
