@@ -4,11 +4,14 @@
    us (Python's own handler notes it and raises KeyboardInterrupt after the call). The former action
    is put back when the call ends, unless somebody else changed it meanwhile. Only Python's main
    thread watches, one call at a time. */
+#include "ig_abi.h"
+
 #include <signal.h>
-#include <stdint.h>
 #include <string.h>
 
-typedef int (*ig_entry)(const void *ctx, void *const *buffers, const int64_t *dims);
+typedef int (*ig_entry)(const ig_ctx *ctx, void *const *buffers, const int64_t *dims);
+
+int ig_step(ig_worker *w, ig_kernel kernel, const void *args, int64_t chunks);
 
 static volatile int32_t *volatile ig_watched;
 static struct sigaction ig_former;
@@ -46,15 +49,39 @@ void ig_unwatch(void) {
   ig_watched = 0;
 }
 
-/* Run a function and, if it succeeds, copy the new values that wait for that to where they belong,
-   all in one foreign call, so that Python can't be interrupted in between.
+/* The new values of states, copied in pieces by all threads.
    moves: a count, then for each: entry of the target, entry of the source, bytes. */
-int ig_call(ig_entry entry, const void *ctx, void *const *buffers, const int64_t *dims, const int64_t *moves) {
+#define IG_PIECE ((int64_t)1 << 18)
+typedef struct { void *const *buffers; const int64_t *moves; int64_t pieces; } ig_moves;
+
+static void ig_move(const ig_worker *w, const void *args, int64_t lo, int64_t hi) {
+  const ig_moves *all = (const ig_moves *)args;
+  int64_t piece = 0;
+  (void)w;
+  for (int64_t k = 0; k < all->moves[0]; k++) {
+    const int64_t *move = all->moves + 1 + 3 * k;
+    for (int64_t at = 0; at < move[2]; at += IG_PIECE, piece++) {
+      int64_t count = move[2] - at < IG_PIECE ? move[2] - at : IG_PIECE;
+      if (piece >= lo && piece < hi)
+        memcpy((char *)all->buffers[move[0]] + at, (const char *)all->buffers[move[1]] + at, (size_t)count);
+    }
+  }
+}
+
+static int ig_move_body(ig_worker *w, const void *args) {
+  return w->ctx->step(w, ig_move, args, ((const ig_moves *)args)->pieces);
+}
+
+/* Run a function and, if it succeeds, copy the new values that wait for that to where they belong,
+   all in one foreign call, so that Python can't be interrupted in between. Nothing stops the copies. */
+int ig_call(ig_entry entry, const ig_ctx *ctx, void *const *buffers, const int64_t *dims, const int64_t *moves) {
+  ig_moves all = {buffers, moves, 0};
+  ig_ctx certain;
   int status = entry(ctx, buffers, dims);
   if (status) return status;
-  for (int64_t k = 0; k < moves[0]; k++) {
-    const int64_t *move = moves + 1 + 3 * k;
-    memcpy(buffers[move[0]], buffers[move[1]], (size_t)move[2]);
-  }
-  return 0;
+  certain = *ctx;
+  certain.step = ig_step;
+  certain.stop = 0;
+  for (int64_t k = 0; k < moves[0]; k++) all.pieces += (moves[3 + 3 * k] + IG_PIECE - 1) / IG_PIECE;
+  return certain.run(&certain, ig_move_body, &all, all.pieces > 4 ? 0 : 1);
 }
