@@ -179,7 +179,8 @@ def _seeds(
         if gradient is None:
             if root.numel() != 1:
                 raise GradientError(
-                    f"{name}: {root._kind} is not a single number; give its derivative as `gradient`,"
+                    f"{name}: {root._kind} is not a single number; give its derivative as"
+                    f" `gradient`,"
                     " or reduce it first, say by sum()"
                 )
             gradient = full(1, root._kind)

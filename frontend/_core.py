@@ -105,7 +105,7 @@ class Tensor:
 
     __hash__ = object.__hash__
 
-    # ------------------------------------------------------------------------------------ description
+    # ---------------------------------------------------------------------------------- description
 
     @property
     def dtype(self) -> DType:
@@ -182,7 +182,7 @@ class Tensor:
         """The address of the first element."""
         return int(self._concrete("data_ptr").__array_interface__["data"][0])
 
-    # ------------------------------------------------------------------------------- reading from Python
+    # -------------------------------------------------------------------------- reading from Python
 
     def _concrete(self, wanted: str) -> Array:
         """The array; raises `TraceError` when there is none yet."""
@@ -313,7 +313,7 @@ class Tensor:
             made._grad = self._grad.__deepcopy__(memo)
         return made
 
-    # --------------------------------------------------------------------------------------- derivatives
+    # ---------------------------------------------------------------------------------- derivatives
 
     @property
     def grad(self) -> Tensor | None:
@@ -401,7 +401,7 @@ class Tensor:
     @property
     def data(self) -> Tensor:
         """The same memory, apart from the tape."""
-        return self.detach()  # type: ignore[no-any-return]  # attached by _methods
+        return self.detach()
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -425,10 +425,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __new__(cls, data: Any = (), requires_grad: bool = True) -> Parameter:
-        if isinstance(data, Tensor):
-            array = data._concrete("Parameter()")
-        else:
-            array = Tensor(data)._data
+        array = data._concrete("Parameter()") if isinstance(data, Tensor) else Tensor(data)._data
         made = wrap(array, kind_of_array(array), cls)
         assert isinstance(made, Parameter)
         made.requires_grad = requires_grad

@@ -27,9 +27,9 @@ def custom_vjp(
 ) -> Callable[..., Any]:
     """A function of tensors with a derivative of its own.
 
-    `forward(*xs, **options)` gives a tensor or a tuple; `backward(xs, ys, dys, **options)` gives one
-    derivative per floating-point operand, in order (None: zero). Both are written with intaglio's
-    functions of their arguments alone; `options` are plain values. Derivatives of `backward` follow
+    `forward(*xs, **options)` gives a tensor or a tuple; `backward(xs, ys, dys, **options)` gives
+    one derivative per floating-point operand, in order (None: zero). Both are written with
+    intaglio's functions of their arguments alone; `options` are plain values. Derivatives of `backward` follow
     from its own ops, so any order works."""
     label = name or forward.__name__.strip("_").removesuffix("_forward")
 
@@ -44,7 +44,7 @@ def custom_vjp(
                     _BODIES.clear()
                 _BODIES[key] = made
         body, derivative, single = made
-        attributes = {"body": body, "backward": derivative, "scope": label}
+        attributes: dict[str, Any] = {"body": body, "backward": derivative, "scope": label}
         ys = apply("custom_vjp", xs, attributes)
         return ys[0] if single else ys
 
@@ -84,7 +84,7 @@ def _record(
     return graph, record_block(derivative, [*kinds, *results, *results]), single[0]
 
 
-# -------------------------------------------------------------------------------------- autograd.Function
+# -------------------------------------------------------------------------------- autograd.Function
 
 
 class Context:

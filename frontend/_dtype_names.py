@@ -47,7 +47,7 @@ class finfo:
     """Limits of a floating-point dtype: `eps`, `max`, `min`, `tiny`, `resolution`, `bits`."""
 
     def __init__(self, dtype: DType = float32) -> None:
-        limits = ml_dtypes.finfo(dtype.numpy)
+        limits: Any = ml_dtypes.finfo(dtype.numpy)  # type: ignore[no-untyped-call]  # it has no annotations
         self.dtype, self.bits = dtype, dtype.size * 8
         self.eps, self.max = builtins.float(limits.eps), builtins.float(limits.max)
         self.min, self.tiny = builtins.float(limits.min), builtins.float(limits.tiny)

@@ -63,8 +63,8 @@ def tensor(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """A new tensor with a copy of the data: numbers, nested lists, an array, a tensor. Python floats
-    become float32, integers int64; arrays keep their dtype."""
+    """A new tensor with a copy of the data: numbers, nested lists, an array, a tensor. Python
+    floats become float32, integers int64; arrays keep their dtype."""
     _check_device(device)
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Tensor):
@@ -182,7 +182,7 @@ def full(
     shape = (size,) if isinstance(size, int | Dim) else tuple(size)
     if isinstance(fill_value, Tensor):
         made = fill_value if dtype is None else cast(fill_value, as_dtype(dtype))
-        return made.expand(shape).clone()  # type: ignore[no-any-return]  # a method of Tensor
+        return made.expand(shape).clone()
     wanted = number_dtype(fill_value) if dtype is None else dtype
     return _filled(shape, fill_value, wanted, device, requires_grad)
 

@@ -85,7 +85,7 @@ trunc = fix = _whole("trunc", "x without its fraction; integers stay.")
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """x rounded to `decimals` places, halves to even."""
     if input.dtype.kind != "f":
-        return input.clone()  # type: ignore[no-any-return]  # a method of Tensor
+        return input.clone()
     if decimals == 0:
         return apply("round", (input,))[0]
     scale = full(10.0 ** builtins.abs(decimals), input._kind)
@@ -145,7 +145,7 @@ def frac(input: Tensor) -> Tensor:
     return input - trunc(input)
 
 
-# --------------------------------------------------------------------------------------- two operands
+# ------------------------------------------------------------------------------------- two operands
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -348,8 +348,9 @@ def fmin(input: Any, other: Any) -> Tensor:
     return apply("where", (chosen, a, b))[0]
 
 
-def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
-    """input where the condition holds, else other; with the condition alone, `nonzero` as a tuple."""
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """input where the condition holds, else other; with the condition alone, `nonzero` as a
+    tuple."""
     if input is None and other is None:
         from intaglio._functions_data import nonzero
 
@@ -443,7 +444,7 @@ def asinh(input: Tensor) -> Tensor:
     x = to_float(input)
     size = abs(x)
     made = log1p(add(size, div(mul(x, x), add(1.0, sqrt(add(mul(x, x), 1.0))))))
-    return where(x < 0, neg(made), made)  # type: ignore[no-any-return]  # with all operands
+    return where(x < 0, neg(made), made)
 
 
 def acosh(input: Tensor) -> Tensor:
@@ -477,7 +478,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     return log(div(x, sub(1, x)))
 
 
-# ------------------------------------------------------------------------------------- tests of a value
+# --------------------------------------------------------------------------------- tests of a value
 
 
 def isnan(input: Tensor) -> Tensor:
@@ -512,7 +513,7 @@ def nan_to_num(
     low = limits.min if neginf is None else neginf
     result = where(isnan(input), nan, input)
     result = where(result == math.inf, high, result)
-    return where(result == -math.inf, low, result)  # type: ignore[no-any-return]  # with all operands
+    return where(result == -math.inf, low, result)
 
 
 def to_dtype(input: Tensor, dtype: DType) -> Tensor:

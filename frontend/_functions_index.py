@@ -33,7 +33,7 @@ def _fail(x: Tensor, message: str) -> IndexError:
 
 
 def _is_array(item: Any) -> bool:
-    return isinstance(item, Tensor | np.ndarray | list) or isinstance(item, bool | np.bool_)
+    return isinstance(item, Tensor | np.ndarray | list | bool | np.bool_)
 
 
 def _as_index(item: Any) -> Tensor:
@@ -96,7 +96,8 @@ def _bounds(x: Tensor, size: Any, item: slice) -> tuple[Any, Any, int]:
 
 def _basic(x: Tensor, items: Sequence[Any]) -> tuple[Tensor, list[Any]]:
     """The view for integers, slices and None; array items stay, one per remaining dimension."""
-    starts, stops, steps, shape, rest = [], [], [], [], []
+    starts, stops, steps, shape = [], [], [], []
+    rest: list[Any] = []
     axis = 0
     for item in items:
         if item is None:
@@ -151,7 +152,8 @@ def _position(x: Tensor, size: Any, item: Any) -> Any:
 
 
 def getitem(input: Tensor, key: Any) -> Tensor:
-    """`x[key]`: a view for integers, slices, `...` and None; a copy where tensors or lists index."""
+    """`x[key]`: a view for integers, slices, `...` and None; a copy where tensors or lists
+    index."""
     items = _spelled_out(input, key)
     view, rest = _basic(input, items)
     if all(isinstance(r, slice) for r in rest):
@@ -215,7 +217,7 @@ def _wrapped(index: Tensor, size: Any) -> Tensor:
     data = index._data
     if isinstance(data, np.ndarray) and (data.size == 0 or data.min() >= 0):
         return index
-    return where(index < 0, index + size, index)  # type: ignore[no-any-return]  # with all operands
+    return where(index < 0, index + size, index)
 
 
 def _flat(indices: Sequence[Tensor], sizes: Sequence[Any]) -> Tensor:
@@ -228,7 +230,7 @@ def _flat(indices: Sequence[Tensor], sizes: Sequence[Any]) -> Tensor:
         outside = wrong if outside is None else outside | wrong
         flat = index if flat is None else flat * size + index
     assert flat is not None and outside is not None
-    return where(outside, -1, flat)  # type: ignore[no-any-return]  # with all operands
+    return where(outside, -1, flat)
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:
@@ -329,7 +331,7 @@ def index_put(
     return _put(input, rest, cast(as_tensor_like(values, input.dtype), input.dtype), accumulate)
 
 
-# ------------------------------------------------------------------------------------------- by dimension
+# ------------------------------------------------------------------------------------- by dimension
 
 
 @spelled
@@ -343,7 +345,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def take_rows(input: Tensor, index: Tensor) -> Tensor:
-    """The slices of the first dimension at integer positions of any shape: [n, d], [...] -> [..., d]."""
+    """The slices of the first dimension at integer positions of any shape: [n, d], [...] -> [...,
+    d]."""
     return apply("take", (input, _checked(input, index)), {"axis": 0})[0]
 
 
@@ -389,7 +392,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     axis = axis_of("gather", input, dim)
     index = _checked(input, index)
     if not input.ndim:
-        return expand_to(input, tuple(index.shape)).clone()  # type: ignore[no-any-return]
+        return expand_to(input, tuple(index.shape)).clone()
     if not index.ndim:
         index = reshape(index, 1)
         made = apply("take_along", (_aligned("gather", input, index, axis), index), {"axis": axis})[
@@ -419,7 +422,7 @@ def _in_region(x: Tensor, index: Tensor, axis: int, name: str, compute: Any) -> 
     part = _aligned(name, x, index, axis)
     made = compute(part)
     if part is x:
-        return made  # type: ignore[no-any-return]  # compute gives tensors
+        return made
     stops = tuple(part.shape)
     return slice_update(x, made, (0,) * x.ndim, stops, (1,) * x.ndim)
 
@@ -523,4 +526,4 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         if isinstance(value, Tensor)
         else as_tensor_like(value, input.dtype)
     )
-    return where(mask, number, input)  # type: ignore[no-any-return]  # with all operands
+    return where(mask, number, input)

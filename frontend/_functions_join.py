@@ -42,18 +42,18 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if any(tuple(x.shape) != tuple(parts[0].shape) for x in parts):
         texts = ", ".join(str(x._kind) for x in parts)
         raise ShapeError(f"stack: {texts}: the shapes differ")
-    return cat([unsqueeze(x, dim) for x in parts], dim % (parts[0].ndim + 1))  # type: ignore[no-any-return]
+    return cat([unsqueeze(x, dim) for x in parts], dim % (parts[0].ndim + 1))
 
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along the second dimension (the first, for one dimension)."""
     parts = [reshape(x, 1) if x.ndim == 0 else x for x in tensors]
-    return cat(parts, 0 if parts[0].ndim == 1 else 1)  # type: ignore[no-any-return]
+    return cat(parts, 0 if parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined as rows."""
-    return cat([reshape(x, 1, -1) if x.ndim < 2 else x for x in tensors], 0)  # type: ignore[no-any-return]
+    return cat([reshape(x, 1, -1) if x.ndim < 2 else x for x in tensors], 0)
 
 
 row_stack = vstack
@@ -88,8 +88,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     size = input.shape[axis_of("chunk", input, dim)]
     step = size // chunks if isinstance(size, Dim) else -(-size // chunks)
     if isinstance(size, Dim):
-        return split(input, [step] * chunks, dim)  # type: ignore[no-any-return]
-    return split(input, builtins.max(step, 1), dim)  # type: ignore[no-any-return]
+        return split(input, [step] * chunks, dim)
+    return split(input, step or 1, dim)
 
 
 @spelled
@@ -100,7 +100,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     if isinstance(indices_or_sections, int):
         base, extra = divmod(size, indices_or_sections)
         parts = [base + (k < extra) for k in range(indices_or_sections)]
-        return split(input, parts, axis)  # type: ignore[no-any-return]
+        return split(input, parts, axis)
     cuts = [
         builtins.min(c if c >= 0 else builtins.max(c + size, 0), size) for c in indices_or_sections
     ]

@@ -28,8 +28,8 @@ def _fail(name: str, a: Tensor, b: Tensor, rule: str) -> ShapeError:
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
-    """The matrix product over the last two dimensions, broadcasting the others; vectors act as a row
-    on the left and as a column on the right. a: [..., m, k], b: [..., k, n] -> [..., m, n]."""
+    """The matrix product over the last two dimensions, broadcasting the others; vectors act as a
+    row on the left and as a column on the right. a: [..., m, k], b: [..., k, n] -> [..., m, n]."""
     a, b = input, other
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         raise DTypeError(
@@ -41,18 +41,15 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         raise DTypeError(f"matmul: {a._kind} @ {b._kind}: the dtypes differ; cast one of them")
     if a.dtype is boolean:
         raise DTypeError(f"matmul: {a._kind} @ {b._kind}: bools are not multiplied and added")
-    k, l = a.shape[-1], b.shape[-2 if b.ndim > 1 else 0]
-    if _differs(k, l):
-        raise _fail("matmul", a, b, f"the inner sizes {k} and {l} differ")
+    k, rows = a.shape[-1], b.shape[-2 if b.ndim > 1 else 0]
+    if _differs(k, rows):
+        raise _fail("matmul", a, b, f"the inner sizes {k} and {rows} differ")
     row, column = a.ndim == 1, b.ndim == 1
     if row:
         a = reshape(a, 1, k)
     if column:
-        b = reshape(b, l, 1)
-    if a._kind.rank == b._kind.rank == 2:
-        made = apply("matmul", (a, b))[0]
-    else:
-        made = _batched(a, b)
+        b = reshape(b, rows, 1)
+    made = apply("matmul", (a, b))[0] if a._kind.rank == b._kind.rank == 2 else _batched(a, b)
     if row or column:
         shape = list(made.shape)
         if column:
@@ -170,7 +167,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     from intaglio._functions_create import eye
 
     if n == 0:
-        return expand_to(eye(input.shape[-1], dtype=input.dtype), tuple(input.shape)).clone()  # type: ignore[no-any-return]
+        return expand_to(eye(input.shape[-1], dtype=input.dtype), tuple(input.shape)).clone()
     result: Tensor | None = None
     while n:
         if n & 1:
@@ -222,7 +219,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return reshape(made, *(n * m for n, m in zip(a.shape, b.shape, strict=True)))
 
 
-# ---------------------------------------------------------------------------------------------- einsum
+# ------------------------------------------------------------------------------------------- einsum
 
 
 def einsum(equation: Any, *operands: Any) -> Tensor:
@@ -300,7 +297,8 @@ def _distinct(x: Tensor, term: list[str]) -> tuple[Tensor, list[str]]:
 def _contract(
     a: Tensor, left: list[str], b: Tensor, right: list[str], later: set[str]
 ) -> tuple[Tensor, list[str]]:
-    """Join two operands: letters of both that are wanted later are the batch, the others are summed."""
+    """Join two operands: letters of both that are wanted later are the batch, the others are
+    summed."""
     for term, other, which in ((left, right, 0), (right, left, 1)):
         gone = [k for k, c in enumerate(term) if c not in other and c not in later]
         if gone:
@@ -334,7 +332,8 @@ def _sizes(a: Tensor, left: list[str], b: Tensor, right: list[str]) -> dict[str,
 def _arranged(
     x: Tensor, term: list[str], groups: tuple[list[str], ...], sizes: dict[str, Any]
 ) -> Tensor:
-    """x with its dimensions in groups: the batch as they are, the two others merged into one each."""
+    """x with its dimensions in groups: the batch as they are, the two others merged into one
+    each."""
     order = [c for group in groups for c in group]
     x = permute(x, *(term.index(c) for c in order)) if order != term else x
     x = expand_to(x, tuple(sizes[c] for c in order))

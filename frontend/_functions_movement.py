@@ -244,7 +244,7 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
 
 
 @spelled
-def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
+def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Tensor:
     """Each element repeated in place this often along `dim` (of the flattened tensor, if None)."""
     if isinstance(repeats, Tensor):
         from intaglio._functions_data import repeat_by_counts
@@ -301,7 +301,8 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
 
 
 def flip(input: Tensor, *dims: Any, **named: Any) -> Tensor:
-    """The elements in reverse order along the dimensions (`flip(x, 0, 1)`, `dims=(0, 1)`): a copy."""
+    """The elements in reverse order along the dimensions (`flip(x, 0, 1)`, `dims=(0, 1)`): a
+    copy."""
     chosen = named.get("dims", named.get("axis", dims))
     axes = tuple(sorted(axis_of("flip", input, d) for d in sizes((chosen,) if named else dims)))
     if len(set(axes)) != len(axes):
@@ -414,7 +415,7 @@ def trace_of(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix."""
     from intaglio._functions_reduce import sum as total
 
-    return total(diagonal(input))  # type: ignore[no-any-return]  # spelled() hides it
+    return total(diagonal(input))
 
 
 def atleast_1d(input: Tensor) -> Tensor:
@@ -427,7 +428,7 @@ def atleast_2d(input: Tensor) -> Tensor:
     return reshape(input, 1, -1) if input.ndim < 2 else input
 
 
-# ---------------------------------------------------------------------------------- copies and conversions
+# --------------------------------------------------------------------------- copies and conversions
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:

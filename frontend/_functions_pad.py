@@ -33,8 +33,8 @@ constant_pad_nd = constant_pad
 
 
 def pad_by_index(input: Tensor, pad: Sequence[Any], mode: str) -> Tensor:
-    """Room filled by mirroring (`reflect`), by repeating the edge (`replicate`) or from the other end
-    (`circular`); sizes must be known."""
+    """Room filled by mirroring (`reflect`), by repeating the edge (`replicate`) or from the other
+    end (`circular`); sizes must be known."""
     cut = [min(n, 0) for n in pad]
     if any(cut):
         input, pad = constant_pad(input, cut), [max(n, 0) for n in pad]

@@ -331,7 +331,7 @@ def multinomial(
     return wrap(made, kind_of(int64, made.shape))
 
 
-# ---------------------------------------------------------------------------------------------- in place
+# ----------------------------------------------------------------------------------------- in place
 
 
 def uniform_(
@@ -381,4 +381,4 @@ def exponential_(
 def dropped(x: Tensor, p: float, generator: Generator | None = None) -> Tensor:
     """x with each element zeroed with probability p, the others divided by 1 - p."""
     keep = uniform01(tuple(x.shape), float32, generator) >= p
-    return where(keep, x * (1.0 / (1.0 - p)), 0.0)  # type: ignore[no-any-return]
+    return where(keep, x * (1.0 / (1.0 - p)), 0.0)

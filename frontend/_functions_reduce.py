@@ -259,13 +259,15 @@ def _position(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
 
 @spelled
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The first index of the largest element along `dim` (of the flattened tensor, if None): i64."""
+    """The first index of the largest element along `dim` (of the flattened tensor, if None):
+    i64."""
     return _position("argmax", input, dim, keepdim)
 
 
 @spelled
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The first index of the smallest element along `dim` (of the flattened tensor, if None): i64."""
+    """The first index of the smallest element along `dim` (of the flattened tensor, if None):
+    i64."""
     return _position("argmin", input, dim, keepdim)
 
 
@@ -293,14 +295,14 @@ def nansum(
 ) -> Tensor:
     """The sum of the elements that are not NaN."""
     x = where(input != input, full(0, input._kind), input) if input.dtype.kind == "f" else input
-    return sum(x, dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]  # spelled() hides it
+    return sum(x, dim, keepdim, dtype=dtype)
 
 
 @spelled
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The mean of the elements that are not NaN."""
     there = cast(input == input, input.dtype)
-    return nansum(input, dim, keepdim) / sum(there, dim, keepdim)  # type: ignore[no-any-return]
+    return nansum(input, dim, keepdim) / sum(there, dim, keepdim)
 
 
 @spelled
@@ -330,11 +332,11 @@ def norm(
         total = reduce("norm", "sum", x * x, dim, keepdim)
         zero = total == 0
         safe = where(zero, full(1, total._kind), total)
-        return where(zero, full(0, total._kind), sqrt(safe))  # type: ignore[no-any-return]
+        return where(zero, full(0, total._kind), sqrt(safe))
     if p == math.inf:
-        return amax(abs(x), dim, keepdim)  # type: ignore[no-any-return]  # spelled() hides it
+        return amax(abs(x), dim, keepdim)
     if p == -math.inf:
-        return amin(abs(x), dim, keepdim)  # type: ignore[no-any-return]  # spelled() hides it
+        return amin(abs(x), dim, keepdim)
     if p == 0:
         return cast(count_nonzero(x, dim) if not keepdim else sum(truth(x), dim, True), x.dtype)
     if p == 1:
@@ -344,9 +346,9 @@ def norm(
     total = reduce("norm", "sum", abs(x) ** float(p), dim, keepdim)
     zero = total == 0
     safe = where(zero, full(1, total._kind), total)
-    return where(zero, full(0, total._kind), safe ** (1.0 / p))  # type: ignore[no-any-return]
+    return where(zero, full(0, total._kind), safe ** (1.0 / p))
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2.0) -> Tensor:
     """The p-norm of the difference."""
-    return norm(input - other, p)  # type: ignore[no-any-return]  # spelled() hides it
+    return norm(input - other, p)

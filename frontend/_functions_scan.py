@@ -71,8 +71,8 @@ def _check_carries(new: list[Any], kinds: list[Kind]) -> None:
     if found != kinds:
         texts = ", ".join(map(str, found))
         raise ShapeError(
-            f"scan: the carries are ({', '.join(map(str, kinds))}) before a step and ({texts}) after;"
-            " they must keep their types"
+            f"scan: the carries are ({', '.join(map(str, kinds))}) before a step and ({texts})"
+            " after; they must keep their types"
         )
 
 
@@ -82,7 +82,7 @@ def _cumulative(name: str, op: str, x: Tensor, dim: int, dtype: DType | None, st
     x = x if dtype is None else cast(x, dtype)
     axis = axis_of(name, x, dim)
     if not x.ndim:
-        return x.clone()  # type: ignore[no-any-return]  # a method of Tensor
+        return x.clone()
     first = transpose(x, 0, axis) if axis else x
     kind = kind_of(x.dtype, tuple(first.shape[1:]))
 

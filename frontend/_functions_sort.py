@@ -1,8 +1,8 @@
 """Sorting and what follows from it: stable, NaN after everything else.
 
-Eagerly NumPy finds the order. In a trace it is computed from pairs: an element's place is the number
-of elements that come before it, and the order is the inverse of the places; it costs n^2 comparisons
-and no memory once fused."""
+Eagerly NumPy finds the order. In a trace it is computed from pairs: an element's place is the
+number of elements that come before it, and the order is the inverse of the places; it costs n^2
+comparisons and no memory once fused."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
 @spelled
 def msort(input: Tensor) -> Tensor:
     """Sorted along the first dimension."""
-    return sort(input, 0).values  # type: ignore[no-any-return]  # spelled() hides the type
+    return sort(input, 0).values
 
 
 @spelled

@@ -30,15 +30,18 @@ from intaglio.compiler.dims import Dim
 # Names of functions that are methods too, by the module that holds them.
 _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (elementwise, """
-        exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan tanh sinh cosh asin acos atan arcsin
+        exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan tanh sinh cosh asin acos atan
+        arcsin
         arccos arctan sigmoid erf reciprocal floor ceil trunc fix round neg negative positive abs
         absolute sign sgn square relu frac add sub subtract mul multiply div divide true_divide
         floor_divide remainder fmod pow float_power atan2 arctan2 copysign maximum minimum fmax fmin
-        clamp clip clamp_min clamp_max lerp addcmul addcdiv hypot logaddexp xlogy asinh acosh atanh deg2rad rad2deg logit
+        clamp clip clamp_min clamp_max lerp addcmul addcdiv hypot logaddexp xlogy asinh acosh atanh
+        deg2rad rad2deg logit
         isnan isinf isfinite nan_to_num stop_gradient"""),
     (compare, """
         eq ne not_equal lt less le less_equal gt greater ge greater_equal equal isclose allclose
-        logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
+        logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
+        bitwise_not
         bitwise_left_shift bitwise_right_shift"""),
     (reduce, """
         sum prod mean var std max min amax amin aminmax argmax argmin any all count_nonzero nansum
@@ -52,7 +55,8 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (sorting, "argsort sort msort topk kthvalue median"),
     (join, "split chunk tensor_split roll"),
     (matmul, """
-        matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm matrix_power kron"""),
+        matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm matrix_power
+        kron"""),
     (index, """
         index_select take take_along_dim gather scatter scatter_add index_add index_copy index_fill
         index_put masked_fill"""),
@@ -140,7 +144,8 @@ _OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "__eq__": compare.eq, "__ne__": compare.ne, "__lt__": compare.lt, "__le__": compare.le,
     "__gt__": compare.gt, "__ge__": compare.ge,
 }  # fmt: skip
-_REFLECTED: Final = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or",
+_REFLECTED: Final = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and",
+"or",
                      "xor")  # fmt: skip
 _OPERANDS: Final = (Tensor, int, float, np.ndarray, np.generic, Dim)
 _CASTS: Final = {
@@ -213,7 +218,8 @@ def _attach_rest() -> None:
         "__invert__": compare.bitwise_not, "__getitem__": index.getitem,
         "__setitem__": index.setitem, "T": property(movement.reversed_dims),
         "mT": property(movement.matrix_transpose), "H": property(movement.reversed_dims),
-        "mH": property(movement.matrix_transpose), "where": _where_method, "copy_": copy_, "zero_": zero_,
+        "mH": property(movement.matrix_transpose), "where": _where_method, "copy_": copy_, "zero_":
+        zero_,
         "fill_": fill_, "detach_": detach_, "type": type_of, "type_as": type_as, "cpu": _same,
         "cuda": _no_cuda, "sum_to_size": sum_to_size, "trace": movement.trace_of,
         "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
@@ -293,7 +299,8 @@ def type_of(self: Tensor, dtype: Any = None) -> Any:
     if dtype is not None:
         return movement.to(self, dtype)
     names = {"f32": "Float", "f64": "Double", "f16": "Half", "bf16": "BFloat16", "i64": "Long",
-             "i32": "Int", "i16": "Short", "i8": "Char", "u8": "Byte", "bool": "Bool", "u32": "UInt32"}  # fmt: skip
+             "i32": "Int", "i16": "Short", "i8": "Char", "u8": "Byte", "bool": "Bool", "u32":
+             "UInt32"}  # fmt: skip
     return f"torch.{names[self.dtype.name]}Tensor"
 
 
@@ -341,7 +348,7 @@ def _reshaped(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return method
 
 
-# ------------------------------------------------------------------------------------ NumPy's protocols
+# -------------------------------------------------------------------------------- NumPy's protocols
 
 
 _NUMPY_NAMES: Final = {

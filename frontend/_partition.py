@@ -19,8 +19,8 @@ _CHEAP: Final = {"full", "iota", "constant", "expand", "reshape", "permute", "sl
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Partition:
-    """`forward` gives the function's outputs, then what is `kept`; `backward` takes `kept`, then the
-    results' derivatives, and gives the derivatives of the operands."""
+    """`forward` gives the function's outputs, then what is `kept`; `backward` takes `kept`, then
+    the results' derivatives, and gives the derivatives of the operands."""
 
     forward: Graph
     backward: Graph

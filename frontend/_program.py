@@ -68,7 +68,8 @@ class Program:
             return known
         if ref.gradient:
             owner = self._state_name(StateRef(ref.tensor), made)
-            names, kind = (f"{owner}.grad",), "gradient"
+            names: tuple[str, ...] = (f"{owner}.grad",)
+            kind = "gradient"
         else:
             names, kind = self._names(ref.tensor, made)
         self._by_key[ref.key] = names[0]
@@ -99,7 +100,7 @@ class Program:
             k += 1
         return f"{stem}.{k}"
 
-    # --------------------------------------------------------------------------------------- looking
+    # -------------------------------------------------------------------------------------- looking
 
     @property
     def ir(self) -> IRProgram:
@@ -141,7 +142,7 @@ class Program:
 
         return f"<pre>{escape(str(self))}</pre>"
 
-    # ---------------------------------------------------------------------------- running and saving
+    # --------------------------------------------------------------------------- running and saving
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward`, or the only function there is."""
@@ -168,7 +169,8 @@ class Program:
         leaves = [leaf for leaf in flatten(tuple(given))[0] if is_leaf(leaf)]
         if len(leaves) != len(function.arguments):
             raise ArgumentError(
-                f"{name}: {len(leaves)} arrays given for the arguments {', '.join(function.arguments)}"
+                f"{name}: {len(leaves)} arrays given for the arguments"
+                f" {', '.join(function.arguments)}"
             )
         arrays = [x._data if isinstance(x, Tensor) else x for x in leaves]
         arrays += [self._states[s].array() for s in function.reads]
@@ -192,8 +194,8 @@ class Program:
 
 
 def executable_of(function: Function, label: str = "") -> Any:
-    """The compiled form of a function. Its arrays are the arguments, the states read, and those only
-    updated, in order."""
+    """The compiled form of a function. Its arrays are the arguments, the states read, and those
+    only updated, in order."""
     from intaglio.compiler.ir import Value
     from intaglio.runtime.executor import Executable
 
@@ -216,7 +218,8 @@ def executable_of(function: Function, label: str = "") -> Any:
 def trace(target: Callable[..., Any], *args: Any, name: str = "forward", **kwargs: Any) -> Program:
     """A program with one function: `target` (a module or function) traced for arguments like these.
 
-    Examples (tensors, arrays) fix the sizes; `spec` may leave some symbolic. Tensors that are reached
-    without being given (parameters, buffers, closures, optimizer state) are state of the program, by
-    reference. Raises `TraceError` where Python code wants values that exist only at run time."""
+    Examples (tensors, arrays) fix the sizes; `spec` may leave some symbolic. Tensors that are
+    reached without being given (parameters, buffers, closures, optimizer state) are state of the
+    program, by reference. Raises `TraceError` where Python code wants values that exist only at
+    run time."""
     return Program().trace(name, target, *args, **kwargs)

@@ -181,9 +181,9 @@ def pair(name: str, a: Any, b: Any, dtype: DType | None = None) -> tuple[Tensor,
     try:
         common = result_type(a, b) if dtype is None else dtype
         if isinstance(a, Tensor) and isinstance(b, Tensor):
-            shape = a._kind.shape if a._kind.shape == b._kind.shape else None
-            if shape is None:
-                shape = broadcast_shapes(a._kind.shape, b._kind.shape)
+            shape: Shape = a._kind.shape
+            if b._kind.shape != shape:
+                shape = broadcast_shapes(shape, b._kind.shape)
             return expand_to(cast(a, common), shape), expand_to(cast(b, common), shape)
         shape = (
             a._kind.shape

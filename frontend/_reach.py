@@ -19,7 +19,8 @@ from intaglio.compiler.dtypes import DType
 PLAIN: Final = (int, float, str, bytes, complex, type(None), DType)
 _DEPTH: Final = 6
 _SKIPPED: Final = {
-    "_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_non_persistent",
+    "_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks",
+    "_non_persistent",
 }  # fmt: skip
 _OURS: Final = ("intaglio", "numpy")
 MISSING: Final = object()
@@ -65,7 +66,7 @@ class Reached:
         for path, tensor in self._loose:
             self._add(tensor, path, "parameter" if isinstance(tensor, Parameter) else "constant")
 
-    # ------------------------------------------------------------------------------------------ walk
+    # ----------------------------------------------------------------------------------------- walk
 
     def _visit(self, value: Any, path: str, depth: int) -> None:
         if depth > _DEPTH or id(value) in self._seen or _is_plain(value):
@@ -162,7 +163,7 @@ class Reached:
     def _remember(self, where: Any, key: Any, value: Any, path: str) -> None:
         self.found.append((where, key, _kept(value), path))
 
-    # ----------------------------------------------------------------------------------------- names
+    # ---------------------------------------------------------------------------------------- names
 
     def _add(self, tensor: Tensor, name: str, kind: str) -> None:
         names = self.names.setdefault(id(tensor), [])
@@ -207,7 +208,7 @@ class Reached:
                     made.append((inner, bool(module.training)))
         return tuple(made)
 
-    # ---------------------------------------------------------------------------------------- guards
+    # --------------------------------------------------------------------------------------- guards
 
     def changed(self) -> Iterator[str]:
         """What is not as it was found, in words."""

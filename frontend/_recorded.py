@@ -127,7 +127,7 @@ def parameter_names(function: Callable[..., Any], count: int) -> tuple[str, ...]
     """The names of the first parameters of a callable; `arg0`, ... where it has none."""
     target = getattr(type(function), "forward", None)
     if target is not None and hasattr(function, "_modules"):
-        function = function.forward
+        function = target.__get__(function)
     try:
         found = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -257,7 +257,8 @@ def _check_plain(name: str, reached: Reached) -> None:
     changes = list(reached.changed())
     if changes:
         raise TraceError(
-            f"{name}: {changes[0]} after tracing: a change of a plain Python value happens once, when"
+            f"{name}: {changes[0]} after tracing: a change of a plain Python value"
+            f" happens once, when"
             " tracing, and not when the program runs; keep it in a tensor (a buffer of the module),"
             " or change it outside of the traced function"
         )

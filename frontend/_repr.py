@@ -37,7 +37,7 @@ def show(tensor: Tensor) -> str:
     return f"{name}({', '.join(words)})"
 
 
-def _elements(values: np.ndarray, kind: str, indent: int) -> str:  # type: ignore[type-arg]  # any
+def _elements(values: np.ndarray, kind: str, indent: int) -> str:
     if kind != "f":
         return np.array2string(
             values,

@@ -1,5 +1,5 @@
-"""Nested tuples, lists and dicts of arguments and results: taken apart into leaves, and put together
-again."""
+"""Nested tuples, lists and dicts of arguments and results: taken apart into leaves, and put
+together again."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def edge_of(tensor: Tensor) -> Edge:
 
 def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], place: Spot) -> None:
     """Put an application on the tape, unless none of its results can have a derivative."""
-    if not any([k.dtype.kind == "f" for k in rule.outputs]):
+    if not any(k.dtype.kind == "f" for k in rule.outputs):
         return
     try:
         every = rule.derivative(tuple([t.requires_grad for t in inputs]), (True,) * len(outputs))

@@ -1,9 +1,9 @@
 """Recording: runs a Python function once on stand-ins and writes down the ops that it applies.
 
 While a trace runs, tensors hold values of the graph being built. A tensor that has data and is
-reached without being given (a parameter, a buffer, something in a closure) is *captured*: it becomes
-an input of the graph, and until the trace ends the very object holds the traced value, so that
-in-place updates, `.grad` and optimizers act on it as they always do. When the trace ends every
+reached without being given (a parameter, a buffer, something in a closure) is *captured*: it
+becomes an input of the graph, and until the trace ends the very object holds the traced value,
+so that in-place updates, `.grad` and optimizers act on it as they always do. When the trace ends every
 captured tensor gets its data back; those whose value has changed are updates of state.
 
 The tape works inside a trace as it does outside: `loss.backward()` walks it and records the
@@ -161,7 +161,8 @@ class Trace:
             from intaglio._trace_errors import at
 
             raise at(
-                f"the body of a loop writes in place to {tensor._kind} from around it: make it a carry"
+                f"the body of a loop writes in place to {tensor._kind} from around it:"
+                f" make it a carry"
             )
 
     def _from_around(self, tensor: Tensor) -> Value:
@@ -243,7 +244,7 @@ class Trace:
         """Whether Python may read a tensor's data while this trace runs."""
         return False
 
-    # ------------------------------------------------------------------------------------- the end
+    # -------------------------------------------------------------------------------------- the end
 
     def finish(self, results: Sequence[Tensor]) -> Recording:
         """The values that came out: results, updates of captured tensors, gradients left set."""
@@ -323,18 +324,19 @@ def live(graph: Graph) -> Graph:
 @contextmanager
 def outside_randomness_refused(name: str) -> Iterator[None]:
     """Raise `TraceError` when Python's or NumPy's own generator was used inside."""
-    python, legacy = random.getstate(), np.random.get_state()
+    python = random.getstate()
+    legacy: Any = np.random.get_state()
     yield
     changed = []
     if random.getstate() != python:
         changed.append("Python's random module")
-    now = np.random.get_state()
-    assert isinstance(now, tuple) and isinstance(legacy, tuple)
+    now: Any = np.random.get_state()
     if now[2] != legacy[2] or not np.array_equal(now[1], legacy[1]):
         changed.append("NumPy's random module")
     if changed:
         raise TraceError(
-            f"{name}: {' and '.join(changed)} was used while tracing, and its numbers would be frozen"
+            f"{name}: {' and '.join(changed)} was used while tracing, and its numbers"
+            f" would be frozen"
             " into the program; draw with ig.rand, ig.randn or ig.randint"
         )
 

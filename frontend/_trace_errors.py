@@ -9,10 +9,12 @@ from intaglio.compiler.ir import Value
 
 _REMEDIES = {
     "bool()": (
-        "an `if` or `while` on a tensor's value can't be recorded: compute both sides and choose with"
+        "an `if` or `while` on a tensor's value can't be recorded: compute both sides and"
+        " choose with"
         " ig.where(condition, a, b), or run this part outside of the traced function"
     ),
-    "len()": "the size is symbolic: use x.shape[0], which computes with sizes, or ig.scan for a loop",
+    "len()": "the size is symbolic: use x.shape[0], which computes with sizes, or ig.scan"
+    " for a loop",
 }
 _DEFAULT = (
     "compute with the tensor itself, which records, or return it from the traced function and read"
@@ -43,8 +45,10 @@ def refuse_reading(tensor: Tensor, wanted: str) -> TraceError:
 def data_dependent(name: str, tensor: Tensor) -> TraceError:
     """For functions whose result has a shape that depends on elements."""
     return at(
-        f"{name}: the shape of its result depends on data: the elements of {tensor._kind}, which are"
-        " known only when the program runs; use ig.where or a sum over a mask, which keep the shape,"
+        f"{name}: the shape of its result depends on data: the elements of"
+        f" {tensor._kind}, which are"
+        " known only when the program runs; use ig.where or a sum over a mask, which keep"
+        " the shape,"
         " or run it outside of the traced function"
     )
 
@@ -61,7 +65,8 @@ def symbolic(what: str) -> TraceError:
     """For symbolic sizes outside of a trace."""
     return at(
         f"{what}: symbolic sizes have numbers only when a program runs, and no trace is running"
-        " now; a value of a trace that has ended must be returned from the traced function, not kept"
+        " now; a value of a trace that has ended must be returned from the traced"
+        " function, not kept"
     )
 
 

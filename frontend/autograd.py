@@ -24,7 +24,8 @@ def backward(
     create_graph: bool = False,
     inputs: Any = None,
 ) -> None:
-    """Add the derivatives of `tensors` (weighted by `grad_tensors`) to the `.grad` of the leaves."""
+    """Add the derivatives of `tensors` (weighted by `grad_tensors`) to the `.grad` of the
+    leaves."""
     roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if grad_tensors is None:
         weights: list[Tensor | None] = [None] * len(roots)

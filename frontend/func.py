@@ -221,7 +221,8 @@ def _row(y: Tensor, inputs: list[Tensor]) -> list[Tensor]:
 
 
 def jacfwd(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that gives the Jacobian, [*output.shape, *input.shape], column by column forward."""
+    """A function that gives the Jacobian, [*output.shape, *input.shape], column by column
+    forward."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         x = args[argnums]
@@ -242,8 +243,8 @@ def jacfwd(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
 
 
 def hessian(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that gives the second derivatives, [*input.shape, *input.shape], of a function to a
-    single number."""
+    """A function that gives the second derivatives, [*input.shape, *input.shape], of a function to
+    a single number."""
     return jacrev(jacrev(func, argnums), argnums)
 
 

@@ -164,8 +164,8 @@ def test_movement_matches_numpy() -> None:
         (x.repeat(1, 2, 1), np.tile(a, (1, 2, 1))),
         (x.unsqueeze(1).expand(2, 5, 3, 4), np.broadcast_to(a[:, None], (2, 5, 3, 4))),
         (x.tril(-1), np.tril(a, -1)),
-        (ig.constant_pad(x, (1, 2, 0, 1), 9), np.pad(a, ((0, 0), (0, 1), (1, 2)), constant_values=9)),
-        (x.diagonal(1, 1, 2), a.diagonal(1, 1, 2)),
+        (ig.constant_pad(x, (1, 2, 0, 1), 9), np.pad(a, ((0, 0), (0, 1), (1, 2)),
+        constant_values=9)), (x.diagonal(1, 1, 2), a.diagonal(1, 1, 2)),
         (x.movedim(0, 2), np.moveaxis(a, 0, 2)),
         (ig.where(x > 5, x, -x), np.where(a > 5, a, -a)),
     ]  # fmt: skip

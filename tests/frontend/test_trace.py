@@ -1,4 +1,5 @@
-"""Tracing: programs over named state that compute what the Python function computes, bit for bit."""
+"""Tracing: programs over named state that compute what the Python function computes, bit for
+bit."""
 
 import random
 from typing import Any
@@ -180,7 +181,7 @@ def refusals() -> dict[str, tuple[Any, str]]:
         return x * random.random()
 
     def legacy(x: ig.Tensor) -> ig.Tensor:
-        return x * float(np.random.rand())  # noqa: NPY002
+        return x * float(np.random.rand())
 
     return {
         "branch": (
