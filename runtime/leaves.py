@@ -15,13 +15,18 @@ from intaglio.runtime.structure import LEAF, by_parameter, flatten, unflatten
 
 def call_leaves(function: LoadedFunction, leaves: Sequence[Array]) -> list[Array]:
     """The results' leaves, in the order of `function.function.results`."""
+    made = function(*nested(function, leaves))
+    results: list[Any] = []
+    flatten(function.function.output_structure, made, "the result", results)
+    return results
+
+
+def nested(function: LoadedFunction, leaves: Sequence[Array]) -> list[Any]:
+    """The arguments that have these leaves."""
     names = function.parameters
     parts = by_parameter(function.function.input_structure, names) or (LEAF,) * len(names)
     given = iter(leaves)
-    arguments = [unflatten(part, given) for part in parts]
-    results: list[Any] = []
-    flatten(function.function.output_structure, function(*arguments), "the result", results)
-    return results
+    return [unflatten(part, given) for part in parts]
 
 
 def pick(function: Function, arrays: Mapping[str, Array], tell: Tell) -> list[Array]:

@@ -10,11 +10,12 @@ import click
 import numpy as np
 
 from intaglio.tools.options import machine_options, model_argument, open_model, size_option
-from intaglio.tools.show import function_sizes, show_time, table, tell
+from intaglio.tools.show import function_sizes, safe_lines, show_time, table, tell
 
 if TYPE_CHECKING:
     from intaglio.compiler.ir import Function
     from intaglio.runtime.model import LoadedFunction
+    from intaglio.runtime.report import Profile
 
 Array = np.ndarray[Any, Any]
 CALLS = 10_000
@@ -30,25 +31,36 @@ CALLS = 10_000
     show_default=True,
     help="Time to spend on each function.",
 )
+@click.option("--profile", is_flag=True, help="Show where the time goes, step by step.")
 @size_option
 @machine_options
 def bench(
-    model: str, names: tuple[str, ...], seconds: float, sizes: dict[str, int], **machine: Any
+    model: str,
+    names: tuple[str, ...],
+    seconds: float,
+    profile: bool,
+    sizes: dict[str, int],
+    **machine: Any,
 ) -> None:
     """Time calls of a model's functions on made-up arguments: median and spread.
 
     Symbolic sizes are 32, or as near to it as they may be, unless --size says otherwise. The file
     is not changed."""
+    from intaglio.runtime.leaves import nested
     from intaglio.runtime.training import named_function
 
     loaded = open_model(model, **machine)
     rows: list[Sequence[object]] = [
         ("function", "sizes", "first call", "median", "fastest tenth", "slowest tenth", "calls")
     ]
+    profiles: list[Profile] = []
     for name in names or loaded.functions:
         function = named_function(loaded.program, name)
         values = choose_sizes(function, sizes)
-        first, times = measure(loaded.function(name), arguments(function, values), seconds)
+        called, leaves = loaded.function(name), arguments(function, values)
+        first, times = measure(called, leaves, seconds)
+        if profile:
+            profiles.append(called.profile(*nested(called, leaves)))
         shown = ", ".join(f"{k}={v}" for k, v in values.items()) or "-"
         spread = [show_time(float(np.quantile(times, q))) for q in (0.5, 0.1, 0.9)]
         rows.append((name, shown, show_time(first), *spread, len(times)))
@@ -58,6 +70,8 @@ def bench(
     }:  # fmt: skip
         tell(f"--size {unknown}: none of the functions has this size")
     click.echo(table(rows))
+    for made in profiles:
+        click.echo(f"\n{safe_lines(str(made))}")
 
 
 def choose_sizes(function: Function, wanted: dict[str, int]) -> dict[str, int]:

@@ -25,6 +25,7 @@ FORMATS = ("text", "json", "dot", "svg")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--kernels", is_flag=True, help="The steps that a compiled call takes.")
 @click.option("--memory", is_flag=True, help="What a call takes, and who holds the peak.")
+@click.option("--explain", is_flag=True, help="The kernels, and why others were not joined.")
 @click.option("--source", is_flag=True, help="The source text of the kernels.")
 @click.option("--target", type=click.Choice(["c", "cuda"]), default="c", show_default=True)
 @size_option
@@ -36,6 +37,7 @@ def dump(
     style: str,
     kernels: bool,
     memory: bool,
+    explain: bool,
     source: bool,
     target: str,
     sizes: dict[str, int],
@@ -43,23 +45,23 @@ def dump(
 ) -> None:
     """Print a model's IR as typed text, JSON, DOT or SVG, with the author's source lines.
 
-    --kernels, --memory and --source show what the compiler makes of it instead. Everything is shown
-    for the --size given, or for any size."""
+    --kernels, --memory, --explain and --source show what the compiler makes of it instead.
+    Everything is shown for the --size given, or for any size."""
     from intaglio.runtime.training import named_function
 
-    compiled = kernels or memory or source
+    compiled = kernels or memory or explain or source
     if compiled and (style != "text" or after):
-        raise click.UsageError("--kernels, --memory and --source go without --format and --after")
+        raise click.UsageError(
+            "--kernels, --memory, --explain and --source go without --format and --after"
+        )
     loaded = open_model(model)
     program = loaded.program
     chosen = [named_function(program, name) for name in names or program.functions]
     if compiled:
         from intaglio.tools.listing import listing
 
-        parts = [
-            listing(loaded, f, sizes, kernels=kernels, memory=memory, source=source, target=target)
-            for f in chosen
-        ]
+        views = {"kernels": kernels, "memory": memory, "explain": explain, "source": source}
+        parts = [listing(loaded, f, sizes, target=target, **views) for f in chosen]
         text = "\n".join(parts)
     else:
         text = rendered(program, [staged(f, after, sizes) for f in chosen], style, whole=not names)

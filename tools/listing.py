@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from intaglio.compiler.dims import Size, evaluate
 from intaglio.compiler.lower import BufferSpec, Lowered, lower
-from intaglio.compiler.passes.plan import Lifetime, plan
 from intaglio.compiler.where import describe
 from intaglio.runtime.compile import optimised
 from intaglio.runtime.datasets import DataError
@@ -29,6 +28,7 @@ def listing(
     *,
     kernels: bool,
     memory: bool,
+    explain: bool,
     source: bool,
     target: str,
 ) -> str:
@@ -44,6 +44,10 @@ def listing(
     if memory:
         names = [*function.arguments, *executable.states]
         parts.append(memory_table(made, function, names, bound))
+        if bound is not None:
+            parts.append(safe_lines(str(model.plan(function.name, **bound))))
+    if explain:
+        parts.append(safe_lines(str(model.explain(function.name, **(bound or {})))))
     if source:
         parts += [safe_lines(text) for text in made.sources]
     return "\n".join(parts) + "\n"
@@ -87,7 +91,7 @@ def kernel_table(made: Lowered, sizes: Mapping[str, int]) -> str:
 def memory_table(
     made: Lowered, function: Function, names: list[str], sizes: Mapping[str, int] | None
 ) -> str:
-    """A line for every buffer with its life, then the totals and who holds the peak."""
+    """A line for every buffer, with the steps from its first use to its last."""
     rows: list[tuple[object, ...]] = [("buffer", "type", "bytes", "steps", "name")]
     for spec in made.buffers:
         shape = ",".join(map(str, spec.shape))
@@ -96,10 +100,7 @@ def memory_table(
             (spec.kind, f"{spec.dtype}[{shape}]", amount(spec.bytes, sizes), life,
              _name(spec, function, names))
         )  # fmt: skip
-    totals = [f"scratch per thread: {amount(made.scratch_bytes, sizes)}"]
-    if sizes is not None:
-        totals += _arena(made, sizes)
-    return "\n".join([table(rows), *totals])
+    return table(rows)
 
 
 def _name(spec: BufferSpec, function: Function, names: list[str]) -> str:
@@ -111,19 +112,3 @@ def _name(spec: BufferSpec, function: Function, names: list[str]) -> str:
         taken = f", in place of {names[spec.may_alias]}" if spec.may_alias is not None else ""
         return safe((results[spec.index] or "result") + taken)
     return str(spec.index)
-
-
-def _arena(made: Lowered, sizes: Mapping[str, int]) -> list[str]:
-    """The arena's exact bytes, and the temporaries alive at the step that needs most."""
-    temps = [spec for spec in made.buffers if spec.kind == "temp"]
-    lives = [Lifetime(evaluate(s.bytes, sizes), s.first, s.last) for s in temps]
-    planned = plan(lives)
-    lines = [f"arena: {show_bytes(planned.bytes)}, most of it in use at step {planned.peak_step}"]
-    for k in planned.holders[:8]:
-        shape = ",".join(map(str, temps[k].shape))
-        makers = [s for s in made.steps if made.buffers.index(temps[k]) in s.writes]
-        origin = describe(makers[0].where) if makers else ""
-        lines.append(
-            f"  {show_bytes(lives[k].bytes)} {temps[k].dtype}[{shape}] {safe(origin)}".rstrip()
-        )
-    return lines

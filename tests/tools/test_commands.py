@@ -108,9 +108,12 @@ def test_a_fixed_batch_size_is_kept(tmp_path: Path) -> None:
 
 def test_bench_times_every_function(model: Path) -> None:
     before = model.read_bytes()
-    done = here("bench", model, "--seconds", "0.02", "--size", "n=8", "--threads", 1)
+    done = here("bench", model, "--seconds", "0.02", "--size", "n=8", "--threads", 1, "--profile")
     assert done.code == 0
-    lines = done.out.splitlines()
+    timed, *profiles = done.out.split("\n\n")
+    assert [text.split(":")[0] for text in profiles] == ["forward", "eval", "train_step"]
+    assert all("net.py:12 in Net.a" in text for text in profiles)
+    lines = timed.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["forward", "eval", "train_step"]
     assert all("n=8" in line for line in lines[1:])
     assert model.read_bytes() == before

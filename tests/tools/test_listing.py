@@ -1,5 +1,6 @@
 """dump --kernels, --memory and --source: what is shown is what the compiler makes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_kernels_have_a_line_each_with_its_place(model: Path) -> None:
 def test_memory_names_every_argument_state_and_result(model: Path) -> None:
     words = ("dump", model, "--function", "train_step", "--memory")
     sized = here(*words, "--size", "n=32").out
-    for text in ("f32[32,5]  640 bytes", "optim.lr", "arena:", "scratch"):
+    for text in ("f32[32,5]  640 bytes", "optim.lr", "arena", "scratch", "apart from it"):
         assert text in sized
     executable = load(model).train_step.executable
     made = lower(optimised(executable.graph, {"n": 32}), in_place=executable.updates)
@@ -59,3 +60,10 @@ def test_sizes_are_checked(model: Path) -> None:
         done = here("dump", model, "--function", "eval", "--source", "--size", size)
         assert done.code == 1
         assert "outside 1 to 4096" in done.err
+
+
+def test_explain_says_what_was_joined_and_what_not(model: Path) -> None:
+    done = here("dump", model, "--function", "train_step", "--explain")
+    assert done.code == 0
+    assert re.search(r"^ +\d+  .*matmul.*net\.py:12 in Net\.a", done.out, re.MULTILINE)
+    assert "not fused:" in done.out
