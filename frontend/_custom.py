@@ -29,8 +29,8 @@ def custom_vjp(
 
     `forward(*xs, **options)` gives a tensor or a tuple; `backward(xs, ys, dys, **options)` gives
     one derivative per floating-point operand, in order (None: zero). Both are written with
-    intaglio's functions of their arguments alone; `options` are plain values. Derivatives of `backward` follow
-    from its own ops, so any order works."""
+    intaglio's functions of their arguments alone; `options` are plain values. Derivatives of
+    `backward` follow from its own ops, so any order works."""
     label = name or forward.__name__.strip("_").removesuffix("_forward")
 
     def call(*xs: Tensor, **options: Any) -> Any:

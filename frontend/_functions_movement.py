@@ -14,6 +14,7 @@ from intaglio._promote import broadcast_shapes, cast, expand_to, spelled
 from intaglio.compiler.dims import Dim, product
 from intaglio.compiler.dtypes import DType, boolean, int64
 from intaglio.compiler.errors import ArgumentError, DeviceError, ShapeError
+from intaglio.compiler.ir import Value
 
 
 def sizes(given: Sequence[Any]) -> tuple[Any, ...]:
@@ -50,18 +51,12 @@ def view(input: Tensor, *shape: Any) -> Tensor:
         return one("bitcast", input, dtype=shape[0])
     target = inferred("view", input, sizes(shape))
     made = apply_view("reshape", input, {"shape": target}, copies=True)
-    if made._view is None and not isinstance(input._data, _value()) and made.numel():
+    if made._view is None and not isinstance(input._data, Value) and made.numel():
         raise ShapeError(
             f"view: {input._kind} does not lie in memory so that it can be seen as {target};"
             " use reshape, which copies"
         )
     return made
-
-
-def _value() -> type:
-    from intaglio.compiler.ir import Value
-
-    return Value
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -265,6 +260,10 @@ def narrow(input: Tensor, dim: int, start: Any, length: Any) -> Tensor:
     """`length` positions from `start` along a dimension: a view."""
     axis = axis_of("narrow", input, dim)
     size = input.shape[axis] if input.ndim else 0
+    if isinstance(start, Tensor) and isinstance(start._data, Value):
+        counted = one("iota", dtype=int64, shape=(length,), axis=0)
+        places = expand_to(cast(start, int64), (length,))
+        return apply("take", (input, apply("add", (counted, places))[0]), {"axis": axis})[0]
     start, length = (int(x) if isinstance(x, Tensor) else x for x in (start, length))
     if isinstance(length, int) and length < 0:
         raise ArgumentError(f"narrow: {input._kind}: a length of {length} is negative")
@@ -434,7 +433,7 @@ def atleast_2d(input: Tensor) -> Tensor:
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy with memory of its own, which derivatives flow through."""
     made = apply("reshape", (input,), {"shape": tuple(input.shape)})[0]
-    if not isinstance(made._data, _value()):
+    if not isinstance(made._data, Value):
         made._data = made._data.copy()
     return made
 

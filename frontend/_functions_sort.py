@@ -31,6 +31,8 @@ class Sorted(NamedTuple):
 def _order(x: Tensor, axis: int, descending: bool) -> Tensor:
     """The positions of the elements in sorted order along the axis: i64."""
     if modes.trace is not None:
+        if any(isinstance(size, int) and size == 0 for size in x.shape):
+            return full(0, kind_of(int64, tuple(x.shape)))
         return _order_by_pairs(x, axis, descending)
     data = x._concrete("sort")
     if not descending:

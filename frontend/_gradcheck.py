@@ -9,7 +9,7 @@ import numpy as np
 
 from intaglio._backward import grad
 from intaglio._core import Array, Tensor, wrap
-from intaglio._modes import enable_grad
+from intaglio._modes import enable_grad, no_grad
 from intaglio.compiler.errors import GradientError
 
 

@@ -3,8 +3,8 @@
 While a trace runs, tensors hold values of the graph being built. A tensor that has data and is
 reached without being given (a parameter, a buffer, something in a closure) is *captured*: it
 becomes an input of the graph, and until the trace ends the very object holds the traced value,
-so that in-place updates, `.grad` and optimizers act on it as they always do. When the trace ends every
-captured tensor gets its data back; those whose value has changed are updates of state.
+so that in-place updates, `.grad` and optimizers act on it as they always do. When the trace ends
+every captured tensor gets its data back; those whose value has changed are updates of state.
 
 The tape works inside a trace as it does outside: `loss.backward()` walks it and records the
 derivative's ops."""
