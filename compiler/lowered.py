@@ -32,8 +32,9 @@ class BufferSpec:
     """One entry of the array of pointers that the function takes.
 
     `kind`: `input` (of the graph, by `index`), `output`, `temp` (placed in the arena), `constant`
-    (by `index` in `Lowered.constants`), `packed` (by `index` in `Lowered.packs`). `first` and `last` are the steps that touch it. An output
-    may lie in the memory of the input `may_alias`: no step reads that input afterwards."""
+    (by `index` in `Lowered.constants`), `packed` (by `index` in `Lowered.packs`).
+    `first` and `last` are the steps that touch it. An output may lie in the memory of the input
+    `may_alias`: no step reads that input afterwards."""
 
     kind: str
     index: int

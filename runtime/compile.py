@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,16 +35,19 @@ def lowered_graph(
     sizes: Mapping[str, int] | None,
     digest: str = "",
     label: str = "",
+    packable: Sequence[int] = (),
 ) -> Lowered:
     """The text and the buffers of a graph's function, specialised to `sizes` if they are given.
 
-    `digest` identifies the graph; it is computed from the graph when it is empty."""
+    `digest` identifies the graph; it is computed from the graph when it is empty. `packable` are
+    the inputs of which the caller keeps packed copies."""
     folder = os.environ.get("INTAGLIO_DUMP")
 
     def make(dump: Dump | None = None) -> Lowered:
         from intaglio.compiler.lower import lower
 
-        return lower(optimised(graph, sizes, dump), in_place=updates)
+        final = optimised(graph, sizes, dump)
+        return lower(final, in_place=updates, packable=packable)
 
     if folder:
         dump = Dump(Path(folder), label)
@@ -57,6 +60,7 @@ def lowered_graph(
         digest or graph_digest(graph),
         bound,
         repr(sorted(updates.items())),
+        repr(sorted(packable)),
         __version__,
         _code_identity(),
         _compiler(),

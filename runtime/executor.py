@@ -27,6 +27,7 @@ from intaglio.runtime.toolchain import find_toolchain
 if TYPE_CHECKING:  # lowering is not loaded where nothing is compiled
     from intaglio.runtime.layout import Planner
     from intaglio.runtime.native_form import Row
+    from intaglio.runtime.packed import PackedStates
 
 
 class Form(Protocol):
@@ -56,7 +57,8 @@ class Executable:
     inputs are states, mostly the same arrays from call to call: they are checked when they change.
     `general` compiles for run-time extents from the start; `backend` is `native`, `interpret`, or
     None for native where a compiler is found; `digest` identifies the graph, where something
-    cheaper than its text does."""
+    cheaper than its text does. With `packed`, packed copies of the states that are not updated are
+    kept there and read in their place."""
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class Executable:
         threads: int | None = None,
         general: bool = False,
         digest: str = "",
+        packed: PackedStates | None = None,
     ) -> None:
         self.graph, self.label = graph, label
         self.updates = dict(updates or {})
@@ -85,6 +88,10 @@ class Executable:
         self._kept = Signature(types[self._count :], self.names[self._count :], (), label)
         self._trusted: list[Array | None] = [None] * states
         self._written: _Written | None = None
+        self._packed = packed
+        inside = set(self.updates.values())
+        fixed = [k for k in range(self._count, len(types)) if k not in inside]
+        self.packable = () if packed is None else tuple(fixed)
         self._options = Options(backend, max_memory, digest, label)
         self.threads, self.general, self.compiles = threads, general, 0
         self._general: Form | None = None
@@ -113,20 +120,21 @@ class Executable:
             found = self._special.get(sizes.key) or self._general
             if found is None:
                 special = not self._special and not self.general
-                found = self._compile(sizes if special and sizes.key else None)
+                found = self._compile(sizes, special)
                 if special:
                     self._special[sizes.key] = found
                 else:
                     self._general = found
         return found
 
-    def _compile(self, sizes: Sizes | None) -> Form:
+    def _compile(self, sizes: Sizes, special: bool) -> Form:
         self.compiles += 1
         if self._options.backend == "interpret" or not self._has_compiler():
             return Interpreted(self.graph, self.updates, self._options.max_memory)
         from intaglio.runtime.native_form import NativeForm
 
-        return NativeForm(self._planner(sizes), self._count)
+        planner = self._planner(sizes, special)
+        return NativeForm(planner, self._count, self._packed, self.names)
 
     def _has_compiler(self) -> bool:
         try:
@@ -138,15 +146,26 @@ class Executable:
             return False
         return True
 
-    def _planner(self, sizes: Sizes | None) -> Planner:
-        """The lowered function for these sizes, or for all, with its memory."""
+    def _planner(self, sizes: Sizes, special: bool) -> Planner:
+        """The lowered function for these sizes alone, or for all, with its memory. It reads weights
+        as they are where a call with these sizes could take no packed copies and runs without."""
         from intaglio.runtime.compile import lowered_graph
         from intaglio.runtime.layout import Planner
 
-        named = None if sizes is None else sizes.by_name
+        named = sizes.by_name if special and sizes.key else None
         options = self._options
-        lowered = lowered_graph(self.graph, self.updates, named, options.digest, options.label)
-        return Planner(lowered, self.updates, options.label, options.max_memory)
+
+        def plan(packable: Sequence[int]) -> Planner:
+            lowered = lowered_graph(
+                self.graph, self.updates, named, options.digest, options.label, packable
+            )
+            return Planner(lowered, self.updates, options.label, options.max_memory)
+
+        made = plan(self.packable)
+        if not made.lowered.packs or made.fits(sizes, self.threads):
+            return made
+        unpacked = plan(())
+        return unpacked if unpacked.fits(sizes, self.threads) else made
 
     def row(self) -> Row | None:
         """A quicker way to call the general form, if it is simple enough."""
@@ -168,8 +187,7 @@ class Executable:
         """The lowered function that serves these sizes, with its memory; nothing is compiled."""
         form = self._special.get(sizes.key) or self._general
         if isinstance(form, Interpreted) or form is None:
-            special = not self._special and not self.general and bool(sizes.key)
-            return self._planner(sizes if special else None)
+            return self._planner(sizes, not self._special and not self.general)
         return form.planner
 
     # ------------------------------------------------------------------------------------- states

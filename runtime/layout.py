@@ -26,7 +26,7 @@ REUSED: Final = 1 << 16
 """Bytes from which a result's memory is used again once its caller has dropped it: touching fresh
 pages costs more than most kernels."""
 ALIGNMENT: Final = 64
-KINDS: Final = {"input", "output", "temp", "constant"}
+KINDS: Final = {"input", "output", "temp", "constant", "packed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,7 @@ class Planner:
             "scratch": -(-layout.scratch // ALIGNMENT) * ALIGNMENT * count,
             "outputs": layout.results_bytes,
             "constants": sum(a.nbytes for a in self.lowered.constants),
+            "packed weights": sum(p.bytes + ALIGNMENT for p in self.lowered.packs),
         }
 
     def admit(self, sizes: Sizes, threads: int) -> None:
@@ -160,7 +161,7 @@ class Planner:
         parts = self.memory(sizes, threads)
         total = sum(parts.values())
         machine = machine_memory()
-        limit = machine if self._max_memory is None else min(self._max_memory, machine)
+        limit = self._limit()
         if total > limit:
             told = ", ".join(f"{name} {show_bytes(part)}" for name, part in parts.items() if part)
             whose = "the machine has" if limit == machine else "max_memory is"
@@ -168,6 +169,14 @@ class Planner:
                 f"{self._head()}a call needs {show_bytes(total)} ({told}), and {whose} "
                 f"{show_bytes(limit)}"
             )
+
+    def fits(self, sizes: Sizes, threads: int | None) -> bool:
+        """Whether a call may take what it needs."""
+        return sum(self.memory(sizes, threads).values()) <= self._limit()
+
+    def _limit(self) -> int:
+        machine = machine_memory()
+        return machine if self._max_memory is None else min(self._max_memory, machine)
 
     def refused(self, sizes: Sizes, threads: int) -> MemoryError:
         """The error for memory that the system did not give."""

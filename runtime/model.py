@@ -173,7 +173,9 @@ class LoadedFunction:
         self.model, self.function = model, function
         self.name = function.name
         digest = f"{model._digest} {function.name}" if model._digest else ""
-        self.executable = FunctionExecutable(function, digest=digest, **model._options)
+        self.executable = FunctionExecutable(
+            function, digest=digest, packed=model.state.packed, **model._options
+        )
         self._names = self.executable.states
         self._build = builder(function.output_structure)
         names = function.parameters or function.arguments

@@ -21,6 +21,7 @@ from intaglio.compiler.lowered import BufferSpec
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.build import open_library
 from intaglio.runtime.layout import ALIGNMENT, Layout, Planner, Result
+from intaglio.runtime.packed import PackedOperands, PackedStates
 from intaglio.runtime.pool import WATCHED, Context, Entry, failure, with_moves
 from intaglio.runtime.settings import num_threads
 from intaglio.runtime.signature import Sizes
@@ -31,18 +32,29 @@ QUICK: Final = 1024
 
 class NativeForm:
     """The compiled function, for all sizes or for some. `stable` is the number of the first input
-    that is a state: those arrays are mostly the same from call to call."""
+    that is a state: those arrays are mostly the same from call to call. `packed` keeps the packed
+    copies of them that the function reads."""
 
     native = True
 
-    def __init__(self, planner: Planner, stable: int) -> None:
+    def __init__(
+        self,
+        planner: Planner,
+        stable: int,
+        packed: PackedStates | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
         lowered = planner.lowered
         self.planner, self.lowered = planner, lowered
-        self._library = open_library(lowered.sources, (lowered.entry,))
-        entry = getattr(self._library, lowered.entry)
-        entry.argtypes = [ctypes.c_void_p] * 3
-        entry.restype = ctypes.c_int
+        entries = (lowered.entry, *(p.entry for p in lowered.packs))
+        self._library = open_library(lowered.sources, entries)
+        entry, *packing = [_entry_point(self._library, name) for name in entries]
         self._entry: Entry = entry
+        self._packed: PackedOperands | None = None
+        if packed is not None and lowered.packs:
+            self._packed = PackedOperands(packed, names, lowered.packs, packing)
+        places = [(s.index, slot) for slot, s in enumerate(lowered.buffers) if s.kind == "packed"]
+        self._packed_slots = [slot for _, slot in sorted(places)]
         if planner.stages:
             self._entry = with_moves(entry, 8 * len(lowered.size_names))
         slots: dict[int, list[int]] = {}
@@ -75,6 +87,11 @@ class NativeForm:
             if frame.layout is not layout or frame.context.threads != count:
                 self.planner.admit(sizes, count)
                 frame.fit(layout, count, self._constants, self.lowered.buffers)
+            held = None if self._packed is None else self._packed.hold(arrays, frame.context)
+            if held is not None and frame.held != held.serial:
+                frame.held = held.serial
+                for slot, place in zip(self._packed_slots, held.addresses, strict=True):
+                    frame.table[slot] = place
             results = self._point(frame, layout, arrays)
             self._call(frame, sizes.key)
         except builtins.MemoryError as error:
@@ -149,6 +166,14 @@ class NativeForm:
             self._timed = None
 
 
+def _entry_point(library: ctypes.CDLL, name: str) -> Entry:
+    found = getattr(library, name)
+    found.argtypes = [ctypes.c_void_p] * 3
+    found.restype = ctypes.c_int
+    entry: Entry = found
+    return entry
+
+
 class Row:
     """A form over rows of one length, without temporaries, called with little around it: operands
     and result are dense and equally long."""
@@ -195,13 +220,15 @@ class Row:
 
 class Frame:
     """What one call in flight owns. `pointers` and `sizes` are the addresses that the function
-    gets; `seen` the arrays of states whose pointers are in place."""
+    gets; `seen` the arrays of states whose pointers are in place, `held` the packed copies'
+    serial."""
 
     def __init__(self, buffers: int, states: int) -> None:
         self.context = Context()
         self.table = (ctypes.c_void_p * buffers)()
         self.pointers = ctypes.addressof(self.table)
         self.seen: list[Array | None] = [None] * states
+        self.held = 0
         self.layout: Layout | None = None
         self.sizes = 0
         self.dims: Any = None

@@ -41,18 +41,21 @@ class Plan:
     scratch_bytes: int
     output_bytes: int
     constant_bytes: int
+    packed_bytes: int
     state_bytes: int
     holders: tuple[Holder, ...]
 
     @property
     def peak_bytes(self) -> int:
-        """All that a call takes: arena, per-thread scratch, outputs, constants."""
-        return self.arena_bytes + self.scratch_bytes + self.output_bytes + self.constant_bytes
+        """All that a call takes: arena, per-thread scratch, outputs, constants, and packed
+        copies of weights, which are kept from call to call."""
+        own = self.arena_bytes + self.scratch_bytes + self.output_bytes + self.constant_bytes
+        return own + self.packed_bytes
 
     def __str__(self) -> str:
         bound = ", ".join(f"{k}={v}" for k, v in self.sizes.items())
         lines = [f"{printable(self.function)}({bound}): {show_bytes(self.peak_bytes)}"]
-        for name in ("arena", "scratch", "output", "constant"):
+        for name in ("arena", "scratch", "output", "constant", "packed"):
             lines.append(f"  {name:<9}{show_bytes(getattr(self, f'{name}_bytes'))}")
         lines.append(f"  (state    {show_bytes(self.state_bytes)}, apart from it)")
         if self.holders:
@@ -102,6 +105,7 @@ def plan_of(executable: Executable, given: Mapping[str, int]) -> Plan:
         parts["scratch"],
         parts["outputs"],
         parts["constants"],
+        parts["packed weights"],
         sum(evaluate(v.type.bytes, sizes.by_name) for v in states),
         tuple(holders),
     )
@@ -151,7 +155,7 @@ def explain(executable: Executable, given: Mapping[str, int]) -> Explanation:
     refusals: list[Refusal] = []
     bound = sizes.by_name if sizes is not None and sizes.by_name else None
     graph = optimised(executable.graph, bound, refusals=refusals)
-    lowered = lower(graph, in_place=executable.updates)
+    lowered = lower(graph, in_place=executable.updates, packable=executable.packable)
     names = sizes.by_name if sizes is not None else {}
     steps = tuple(
         Step(s.number, s.ops, describe(s.where), _guess(s.nanoseconds, names))

@@ -14,6 +14,7 @@ from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.compiler.ir import State
 from intaglio.runtime.arrays import Array, as_operand
 from intaglio.runtime.locks import SharedLock
+from intaglio.runtime.packed import PackedStates
 
 
 class States(MutableMapping[str, Array]):
@@ -23,13 +24,18 @@ class States(MutableMapping[str, Array]):
     def __init__(self, declared: Mapping[str, State], values: Mapping[str, Array]) -> None:
         self.declared = dict(declared)
         self.lock = SharedLock()
+        self.packed = PackedStates()
         self._first = {n: name for name, state in declared.items() for n in state.names}
         self._arrays: dict[str, Array] = {}
         self._own: set[str] = set()
         for name, state in declared.items():
             if name not in values:
                 raise ArgumentError(f"the state {name!r} has no value")
-            self._arrays[name] = _checked(values[name], state)
+            array = _checked(values[name], state)
+            self._arrays[name] = array
+            if array.flags.writeable:  # by the caller too
+                self._arrays[name] = array.copy()
+                self._own.add(name)
 
     def __getitem__(self, name: str) -> Array:
         with self.lock.reading:
@@ -41,6 +47,7 @@ class States(MutableMapping[str, Array]):
         with self.lock.writing:
             self._arrays[first] = fresh
             self._own.add(first)
+            self.packed.forget(first)
 
     def __delitem__(self, name: str) -> None:
         raise ArgumentError(f"the state {name!r} is declared by the program and can't be deleted")
@@ -67,6 +74,7 @@ class States(MutableMapping[str, Array]):
 
     def writable(self, name: str) -> Array:
         """The array itself, to be written in place by the holder of the lock."""
+        self.packed.forget(name)
         if name not in self._own:
             self._arrays[name] = np.array(self._arrays[name], order="C", copy=True)
             self._own.add(name)
@@ -86,6 +94,8 @@ class States(MutableMapping[str, Array]):
         with self.lock.writing:
             self._arrays.update(fresh)
             self._own.update(fresh)
+            for name in fresh:
+                self.packed.forget(name)
 
     def _named(self, name: str) -> str:
         found = self._first.get(name)
