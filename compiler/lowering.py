@@ -15,14 +15,13 @@ from intaglio.compiler.dims import Dim, Size, loop_variable, maximum
 from intaglio.compiler.dtypes import dtype_of, uint8
 from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Literal, Node, Value
-from intaglio.compiler.loop import Buffer, Kernel, Load, Loop, Unfusable
+from intaglio.compiler.loop import Buffer, Kernel, Unfusable
 from intaglio.compiler.op import Op, op_named
 from intaglio.compiler.packing import Packings, packed_buffer, packing_of
 from intaglio.compiler.schedule.checks import check_kernel
 from intaglio.compiler.schedule.cost import kernel_nanoseconds
-from intaglio.compiler.schedule.domain import address_of
 from intaglio.compiler.schedule.maps import map_kernel
-from intaglio.compiler.schedule.nest import walk
+from intaglio.compiler.schedule.memory_use import read_in_place, used_buffers
 from intaglio.compiler.schedule.products import product_of_group
 from intaglio.compiler.schedule.reductions import reduction_kernels, reduction_of
 from intaglio.compiler.schedule.scatter import index_add_kernel, scatter_add_kernel
@@ -257,7 +256,7 @@ class Lowering:
         check: bool = False,
     ) -> None:
         """Print a kernel and append its step."""
-        used = _used_buffers(kernel)
+        used = used_buffers(kernel)
         kernel = Kernel(tuple(b for b in kernel.buffers if b in used), kernel.body, kernel.scratch)
         text = self._print(kernel)
         function = self.texts.setdefault(text, f"k{len(self.texts)}")
@@ -270,7 +269,7 @@ class Lowering:
         views = tuple(places[b] for b in kernel.buffers)
         reads = [places[b] for b in kernel.buffers if b.role == "input" or b in used and used[b]]
         writes = [places[b] for b in kernel.buffers if b.role == "output"]
-        same = {places[b].buffer for b in _same_place(kernel)}
+        same = {places[b].buffer for b in read_in_place(kernel)}
         self.timeline.add(
             Call(
                 function,
@@ -348,7 +347,7 @@ class Lowering:
         results = self._results(graph)
         places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
         packing = packing_of(node, self.views[node.inputs[1]], self.packings.inputs)
-        packed = packing and packed_buffer(packing)
+        packed = None if packing is None else packed_buffer(packing)
         made, buffers, pack = product_of_group(
             graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer, packed
         )
@@ -450,49 +449,3 @@ def _fresh(body: Graph) -> Graph:
 def _numbers(views: Sequence[View]) -> tuple[int, ...]:
     found = [v.buffer for v in views] + [v.other for v in views if v.other is not None]
     return tuple(dict.fromkeys(found))
-
-
-def _used_buffers(kernel: Kernel) -> dict[Buffer, bool]:
-    """The buffers a kernel touches, and whether it loads from them."""
-    found: dict[Buffer, bool] = {}
-
-    def visit(loop: Loop) -> None:
-        exprs = [f.value for f in loop.folds]
-        for stmt in loop.body:
-            if isinstance(stmt, Loop):
-                visit(stmt)
-                continue
-            value = getattr(stmt, "value", None)
-            if value is not None and not isinstance(value, int | Dim):
-                exprs.append(value)
-            if hasattr(stmt, "buffer"):
-                found.setdefault(stmt.buffer, False)
-                exprs += [p for p in stmt.index if not isinstance(p, int | Dim)]
-        for expr in walk(exprs):
-            if isinstance(expr, Load):
-                found[expr.buffer] = True
-
-    visit(kernel.body)
-    return found
-
-
-def _same_place(kernel: Kernel) -> list[Buffer]:
-    """The buffers that an elementwise kernel loads only at the address where it stores."""
-    loops = [s for s in kernel.body.body if isinstance(s, Loop)]
-    if len(loops) != 1 or loops[0].folds or any(isinstance(s, Loop) for s in loops[0].body):
-        return []
-    outside = [s for s in kernel.body.body if not isinstance(s, Loop)]
-    stores = [s for s in loops[0].body if hasattr(s, "buffer")]
-    places = {address_of(s.buffer, s.index) for s in stores}
-    if len(places) != 1 or any(hasattr(s, "buffer") for s in outside):
-        return []
-    bad: set[Buffer] = set()
-    good: set[Buffer] = set()
-    for stmt in (*outside, *loops[0].body):
-        value = getattr(stmt, "value", None)
-        if not isinstance(value, Load):
-            continue
-        plain = all(isinstance(p, int | Dim) for p in value.index)
-        same = plain and address_of(value.buffer, value.index) in places and stmt not in outside
-        (good if same else bad).add(value.buffer)
-    return [b for b in good if b not in bad]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Memory:
     def __init__(self) -> None:
         self.kinds: list[tuple[str, int]] = []
         self.types: list[TensorType] = []
-        self.constants: list[np.ndarray] = []  # type: ignore[type-arg]  # of any dtype
+        self.constants: list[np.ndarray[Any, Any]] = []
         self._temporaries = 0
 
     def add(self, kind: str, index: int, type: TensorType) -> int:
@@ -42,7 +43,7 @@ class Memory:
         self._temporaries += 1
         return self.add("temp", self._temporaries - 1, type)
 
-    def constant(self, array: np.ndarray, type: TensorType) -> int:  # type: ignore[type-arg]
+    def constant(self, array: np.ndarray[Any, Any], type: TensorType) -> int:
         """A new constant's number."""
         self.constants.append(array)
         return self.add("constant", len(self.constants) - 1, type)

@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from intaglio.compiler.codegen.folds import is_at_most, join_of, levels_of, start_of
 from intaglio.compiler.codegen.numbers import C_TYPES
-from intaglio.compiler.codegen.printer import (
-    Printer,
-    Text,
-    Vector,
-    is_at_most,
-    join_of,
-    levels_of,
-    start_of,
-)
+from intaglio.compiler.codegen.printer import Printer, Text, Vector
 from intaglio.compiler.dims import Size, compare
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.loop import (

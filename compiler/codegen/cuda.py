@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from intaglio.compiler.codegen.c import scratch_bytes
+from intaglio.compiler.codegen.folds import join_of, start_of
 from intaglio.compiler.codegen.numbers import C_TYPES, compute_type
-from intaglio.compiler.codegen.printer import Printer, Text, join_of, start_of
+from intaglio.compiler.codegen.printer import Printer, Text
 from intaglio.compiler.dims import Size
 from intaglio.compiler.loop import Check, Fold, Kernel, Loop, Store, symbol_of
 

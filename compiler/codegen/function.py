@@ -37,8 +37,16 @@ class Lowered(Protocol):
     texts: dict[str, str]
     timeline: Timeline
     memory: Memory
-    dims: Mapping[str, int]
-    packings: Packings
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        """Where in `dims[]` a named size is found."""
+        ...
+
+    @property
+    def packings(self) -> Packings:
+        """What is packed."""
+        ...
 
 
 def function_sources(lowered: Lowered, target: str) -> tuple[str, ...]:

@@ -11,24 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from intaglio.compiler.codegen.indices import affine, as_size, fits_int32, mentions
 from intaglio.compiler.codegen.numbers import (
     C_TYPES,
     bracketed,
     compute_type,
     constant,
-    integer,
     size_text,
 )
 from intaglio.compiler.dims import (
-    UNBOUNDED,
     Quotient,
     Size,
     Symbol,
-    bounds,
-    compare,
     terms_of,
 )
-from intaglio.compiler.dtypes import DType, boolean, int64
+from intaglio.compiler.dtypes import DType, int64
 from intaglio.compiler.loop import (
     COMPARISONS,
     Bind,
@@ -37,7 +34,6 @@ from intaglio.compiler.loop import (
     Check,
     Const,
     Expr,
-    Fold,
     Index,
     Let,
     Load,
@@ -48,11 +44,8 @@ from intaglio.compiler.loop import (
     symbol_of,
 )
 
-JOINS = {"sum": "add", "prod": "mul", "max": "maximum", "min": "minimum", "any": "or", "all": "and"}
-"""The function that joins two partial results of each kind of fold."""
 NEVER_WIDENS = frozenset({"select", "minimum", "maximum", "and", "or", "xor"})
 """Functions whose results need no wrapping to a short integer's range."""
-INT32 = 1 << 31
 
 
 class Text(NamedTuple):
@@ -70,54 +63,6 @@ class Vector:
     symbol: Symbol
     lanes: int
     count: str
-
-
-def affine(size: Size, symbol: Symbol) -> tuple[Size, Size] | None:
-    """`size` as base + stride * symbol; None when it is no such thing."""
-    base: Size = 0
-    stride: Size = 0
-    for monomial, factor in terms_of(size):
-        times = sum(1 for a in monomial if a == symbol)
-        if any(isinstance(a, Quotient) and _mentions(a, symbol) for a in monomial) or times > 1:
-            return None
-        part: Size = factor
-        for atom in monomial:
-            if atom != symbol:
-                part = part * _as_size(atom)
-        base, stride = (base, stride + part) if times else (base + part, stride)
-    return base, stride
-
-
-def _as_size(atom: Symbol | Quotient) -> Size:
-    from intaglio.compiler.dims import _raw
-
-    return _raw({(atom,): 1})
-
-
-def _mentions(atom: Symbol | Quotient, symbol: Symbol) -> bool:
-    if isinstance(atom, Symbol):
-        return atom == symbol
-    return mentions(atom.left, symbol) or mentions(atom.right, symbol)
-
-
-def mentions(size: Size, symbol: Symbol) -> bool:
-    """Whether a symbol occurs in a size."""
-    return any(_mentions(a, symbol) for monomial, _ in terms_of(size) for a in monomial)
-
-
-def _fits_int32(size: Size) -> bool:
-    low, high = bounds(size)
-    if low < -INT32 or high >= INT32:
-        return False
-    for monomial, factor in terms_of(size):
-        if abs(factor) >= INT32:
-            return False
-        for a in monomial:
-            if isinstance(a, Quotient) and not (_fits_int32(a.left) and _fits_int32(a.right)):
-                return False
-            if isinstance(a, Symbol) and a.high >= INT32:
-                return False
-    return True
 
 
 class Printer:
@@ -313,7 +258,7 @@ class Printer:
 
     def lane_index(self, size: Size, kind: str) -> Text:
         """A size that differs between lanes, as a block of i32 or i64."""
-        if kind == "i64" and not self._affine(size) and _fits_int32(size):
+        if kind == "i64" and not self._affine(size) and fits_int32(size):
             narrow = self.lane_index(size, "i32").text
             return self.let(int64, True, f"{self.function('cast_i32_i64')}({narrow})")
         return Text(self._lane_text(size, kind), True)
@@ -349,7 +294,7 @@ class Printer:
     def _at(self, base: Size, stride: Size = 1) -> Size:
         """The value in lane 0."""
         assert self.vector is not None
-        return base + stride * _as_size(self.vector.symbol)
+        return base + stride * as_size(self.vector.symbol)
 
     def _splat(self, size: Size, kind: str) -> str:
         return f"{self.function(f'splat_{kind}')}(({C_TYPES[kind]})({self.size(size)}))"
@@ -364,7 +309,7 @@ class Printer:
 
     def _lane_atom(self, atom: Symbol | Quotient, kind: str) -> str:
         if isinstance(atom, Symbol):
-            return self._lane_text(_as_size(atom), kind)
+            return self._lane_text(as_size(atom), kind)
         left, right = self._lane_text(atom.left, kind), self._lane_text(atom.right, kind)
         names = {"//": "floordiv", "%": "floormod", "min": "minimum", "max": "maximum"}
         return self._lane_call(names[atom.kind], kind, left, right)
@@ -558,43 +503,3 @@ class Printer:
 
 
 _EXPRESSIONS = (Const, Local, Index, Load, Call)
-
-
-def is_at_most(size: Size, limit: int) -> bool:
-    """Whether a size is certainly no larger than a number."""
-    return compare(size, limit) in (-1, 0)
-
-
-def start_of(fold: Fold, serial: bool) -> str:
-    """The scalar that a fold starts from: its identity.
-
-    A serial sum starts from minus zero, so that the first element's own bits are the start."""
-    dtype = fold.local.dtype
-    if fold.kind == "sum":
-        return constant(-0.0 if serial and dtype.kind == "f" else 0, dtype)
-    if fold.kind == "prod":
-        return constant(1, dtype)
-    if dtype == boolean:
-        return "0" if fold.kind in ("any", "max") else "1"
-    if dtype.kind == "f":
-        return constant(float("-inf") if fold.kind == "max" else float("inf"), dtype)
-    bits = 8 * dtype.size
-    low, high = (
-        (0, (1 << bits) - 1) if dtype.kind == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
-    )
-    return constant(low if fold.kind == "max" else high, dtype)
-
-
-def join_of(fold: Fold) -> str:
-    """The prelude's function that joins two partial results."""
-    if fold.local.dtype == boolean:
-        return {"max": "or", "min": "and"}.get(fold.kind, JOINS[fold.kind]) + "_bool"
-    return f"{JOINS[fold.kind]}_{compute_type(fold.local.dtype)}"
-
-
-def levels_of(chunks: Size) -> int:
-    """How many partial results a binary carry over so many chunks holds at most."""
-    return min(bounds(chunks)[1], UNBOUNDED).bit_length() + 1
-
-
-__all__ = ["Printer", "Text", "Vector", "affine", "integer", "mentions"]

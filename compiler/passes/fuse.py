@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from intaglio.compiler.dims import Size, compare, product
-from intaglio.compiler.ir import Graph, Node, Value
+from intaglio.compiler.ir import Attribute, Graph, Node, Value
 from intaglio.compiler.op import op_named
 from intaglio.compiler.passes.dce import dce
 from intaglio.compiler.passes.fuse_sources import Read, Sources, covers, dims_of
@@ -469,16 +469,18 @@ class _Writer:
         inlined = set().union(*(self.sources.through.get(n, set()) for n in members))
         if len(members) == 1 and (not inlined or group.template):
             (node,) = members
-            made = Node(
-                node.op,
-                [self.here[v] for v in node.inputs],
-                node.outputs,
-                node.attributes,
-                node.where,
-            )
+            inputs = [self.here[v] for v in node.inputs]
+            attributes = {k: self._block(node, a) for k, a in node.attributes.items()}
+            made = Node(node.op, inputs, node.outputs, attributes, node.where)
             self.here.update(zip(node.outputs, made.outputs, strict=True))
             return made
         return self._fused(group, members, inlined)
+
+    def _block(self, node: Node, attribute: Attribute) -> Attribute:
+        """The attribute with the nodes of a loop's body fused."""
+        if isinstance(attribute, Graph) and node.op != "fused":
+            return fuse(attribute, refusals=self.fuser.refusals)
+        return attribute
 
     def _fused(self, group: Group, members: list[Node], inlined: set[Node]) -> Node:
         inside = set(members)

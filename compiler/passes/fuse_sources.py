@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from intaglio.compiler.codegen.printer import affine
+from intaglio.compiler.codegen.indices import affine
 from intaglio.compiler.dims import Dim, Size
 from intaglio.compiler.ir import Graph, Literal, Node, Value
 from intaglio.compiler.loop import (
@@ -175,7 +175,10 @@ def _is_affine(position: Position) -> bool:
 
 
 def dims_of(read: Read, own: tuple[Dim, ...]) -> tuple[int, ...] | None:
-    """Which of the reader's axes, in order, a read runs along; None when it is no plain choice."""
+    """Which of the reader's axes, in order, a read runs along; None when it is no plain choice, or
+    the reader has a kernel of its own and reads everywhere."""
+    if len(read.index) != len(read.value.type.shape):
+        return None
     places = [p for s, p in zip(read.value.type.shape, read.index, strict=True) if s != 1]
     found: list[int] = []
     for place in places:

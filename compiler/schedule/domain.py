@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from intaglio.compiler.codegen.printer import affine
+from intaglio.compiler.codegen.indices import affine
 from intaglio.compiler.dims import (
     Dim,
     Shape,
@@ -41,7 +41,8 @@ class Axis:
 
 def axes_of(shape: Shape) -> tuple[tuple[Axis, ...], tuple[Position, ...]]:
     """An axis for each dim that is not the literal 1, and the position they make in the shape."""
-    axes, position = [], []
+    axes: list[Axis] = []
+    position: list[Position] = []
     for size in shape:
         if size == 1:
             position.append(0)

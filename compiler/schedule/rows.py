@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from intaglio.compiler.dims import loop_variable, product
+from intaglio.compiler.dims import Symbol, loop_variable, product
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.loop import (
     Buffer,
@@ -148,7 +148,7 @@ class RowKernel:
         nest.leave(flat, length, "vector", folds)
 
 
-def _depends(expr: Expr, symbols: set[object]) -> bool:
+def _depends(expr: Expr, symbols: set[Symbol]) -> bool:
     return any(
         s in symbols for e in walk([expr]) for size in sizes_in(e) for s in variables_of(size)
     )

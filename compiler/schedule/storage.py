@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from intaglio.compiler.codegen.printer import affine
+from intaglio.compiler.codegen.indices import affine
 from intaglio.compiler.dims import Dim, Shape, Size
 from intaglio.compiler.ir import Node
 from intaglio.compiler.loop import Buffer, Load, Operand, Unfusable, symbol_of

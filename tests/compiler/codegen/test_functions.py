@@ -145,6 +145,8 @@ def test_scan_runs_inside_one_call(reverse: bool) -> None:
     lengths = (5, 6)
     lowered = [lower(fuse(scan_graph(n, reverse)), sizes={}) for n in lengths]
     general = lower(fuse(scan_graph(Dim("t"), reverse)))
+    inside = [s for s in lowered[0].steps if "matmul" in s.ops]
+    assert len(inside) == 1 and "tanh" in inside[0].ops, "the body is fused too"
     *special, any_length = build([*lowered, general])
     for n, function in zip(lengths, special, strict=True):
         given = normal((4, 8), (4, 8), (n, 4, 8), (8, 8))
