@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,9 +14,9 @@ from intaglio.tools.options import model_argument, open_model, size_option
 from intaglio.tools.show import safe, safe_lines
 
 if TYPE_CHECKING:
-    from intaglio.compiler.ir import Function, Graph, Program
+    from intaglio.compiler.ir import Function, Graph, State
 
-FORMATS = ("text", "json", "dot", "svg")
+FORMATS = ("text", "json", "dot", "svg", "html")
 
 
 @click.command()
@@ -43,7 +44,7 @@ def dump(
     sizes: dict[str, int],
     output: str | None,
 ) -> None:
-    """Print a model's IR as typed text, JSON, DOT or SVG, with the author's source lines.
+    """Print a model's IR as typed text, JSON, DOT, SVG or HTML, with the author's source lines.
 
     --kernels, --memory, --explain and --source show what the compiler makes of it instead.
     Everything is shown for the --size given, or for any size."""
@@ -64,7 +65,10 @@ def dump(
         parts = [listing(loaded, f, sizes, target=target, **views) for f in chosen]
         text = "\n".join(parts)
     else:
-        text = rendered(program, [staged(f, after, sizes) for f in chosen], style, whole=not names)
+        functions = [staged(f, after, sizes) for f in chosen]
+        touched = {name for f in chosen for name in (*f.reads, *f.updates)}
+        state = {k: s for k, s in program.state.items() if k in touched or not names}
+        text = rendered(os.path.basename(model), functions, state, style)
     write(text, output)
 
 
@@ -93,28 +97,30 @@ def graph_after(graph: Graph, after: str) -> Graph:
     return graph
 
 
-def rendered(program: Program, functions: Sequence[Function], style: str, whole: bool) -> str:
-    """Functions in one of the formats; the text of a whole program has its state too."""
+def rendered(
+    title: str, functions: Sequence[Function], state: Mapping[str, State], style: str
+) -> str:
+    """Functions, and the state to be shown with them, in one of the formats."""
+    from intaglio.compiler.ir import Program
+
     if style == "text":
-        return text_of(program, functions, whole)
+        from intaglio.compiler.text import print_program
+
+        program = Program({f.name: f for f in functions}, state)
+        return safe_lines(print_program(program)) + "\n"
     if style == "json":
         from intaglio.tools.jsontext import program_json
 
-        return program_json(program, functions)
+        return program_json(functions, state)
+    if style == "html":
+        from intaglio.tools.page import page
+
+        return page(title, functions, state)
     from intaglio.tools.diagram import diagram
     from intaglio.tools.drawing import dot, svg
 
     drawn = [diagram(function) for function in functions]
     return dot(drawn) if style == "dot" else svg(drawn)
-
-
-def text_of(program: Program, functions: Sequence[Function], whole: bool) -> str:
-    """The typed text form."""
-    from intaglio.compiler.ir import Program as Made
-    from intaglio.compiler.text import print_program
-
-    shown = Made({f.name: f for f in functions}, program.state if whole else {})
-    return safe_lines(print_program(shown)) + "\n"
 
 
 def write(text: str, output: str | None) -> None:

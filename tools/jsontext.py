@@ -12,17 +12,16 @@ from typing import Any
 
 from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import DType
-from intaglio.compiler.ir import Attribute, Function, Graph, Literal, Program, Value
+from intaglio.compiler.ir import Attribute, Function, Graph, Literal, State, Value
 from intaglio.tools.show import function_sizes
 
 
-def program_json(program: Program, functions: Iterable[Function]) -> str:
-    """These functions of a program, and the state that they share."""
+def program_json(functions: Iterable[Function], state: Mapping[str, State]) -> str:
+    """Functions of a program, and the state that they share."""
     data = {
         "functions": [function_data(f) for f in functions],
         "state": [
-            {"names": list(s.names), "type": str(s.type), "kind": s.kind}
-            for s in program.state.values()
+            {"names": list(s.names), "type": str(s.type), "kind": s.kind} for s in state.values()
         ],
     }
     return json.dumps(data, indent=1, ensure_ascii=True) + "\n"

@@ -186,7 +186,8 @@ def test_hostile_names_are_escaped_everywhere(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=np.zeros((2, 5), np.float32))
     for words in (
         ["info", path], ["info", path, "--json"], ["dump", path], ["dump", path, "--format", "dot"],
-        ["dump", path, "--format", "svg"], ["dump", path, "--format", "json"],
+        ["dump", path, "--format", "svg"],
+        ["dump", path, "--format", "html"], ["dump", path, "--format", "json"],
         ["bench", path, "--seconds", "0.01"], ["run", path, "--function", "none"],
         ["run", path, "--function", HOSTILE + "forward"],
         ["train", path, "--data", tmp_path / "data.npz", "--out", tmp_path / "o.ig"],
@@ -195,6 +196,7 @@ def test_hostile_names_are_escaped_everywhere(tmp_path: Path) -> None:
         shown = done.out + done.err
         bad = {c for c in shown if unicodedata.category(c).startswith("C") and c != "\n"}
         assert not bad, (words, bad)
+        assert words[-1] not in ("svg", "html") or "<b>" not in shown
         shown = shown.replace("\\\\", "\\")  # DOT and JSON double the backslash
         assert "x\\x1b" in shown or "x\\u001b" in shown, words
 

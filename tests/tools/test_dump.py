@@ -30,7 +30,10 @@ def test_text_has_types_lines_and_state(model: Path) -> None:
     assert "net.py:12 in Net.a" in done.out
     assert "state w: f32[5,3] (parameter)" in done.out
     one = here("dump", model, "--function", "eval").out
-    assert one.startswith("function eval(x, t)")
+    assert one.startswith(
+        "state w: f32[5,3] (parameter)\nstate b: f32[3] (parameter)\nfunction eval"
+    )
+    assert "optim.lr" not in one
     assert "train_step" not in one
 
 
@@ -76,6 +79,15 @@ def test_svg_draws_every_box_once(model: Path, tmp_path: Path) -> None:
     assert "matmul" in texts
     assert "train_step(x: f32[n,5], t: f32[n,3]) -> loss: f32[]" in texts
     assert any("net.py:12" in (t.text or "") for t in root.iter(f"{SVG}title"))
+
+
+def test_html_is_one_page_without_scripts(model: Path) -> None:
+    text = here("dump", model, "--format", "html").out
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.count("<svg ") == text.count("<pre>") == 3
+    assert "<script" not in text
+    for shown in ("optim.lr", "net.py:12 in Net.a", "matmul"):
+        assert shown in text
 
 
 def test_dot_has_every_box_and_arrow(model: Path) -> None:
