@@ -32,7 +32,7 @@ class Rule:
     """What holds for one op, operand kinds and attributes; evaluator and derivatives are made when
     first needed."""
 
-    __slots__ = ("attributes", "derivatives", "inputs", "op", "outputs", "run")
+    __slots__ = ("attributes", "derivatives", "inputs", "op", "outputs", "run", "saving")
 
     def __init__(self, op: str, inputs: tuple[Kind, ...], attributes: Attributes) -> None:
         types = [k.type for k in inputs]
@@ -40,6 +40,7 @@ class Rule:
         made = result_types(op_named(op), types, attributes)
         self.outputs = tuple(kind_of_type(t) for t in made)
         self.derivatives: dict[Any, Derivative] = {}
+        self.saving: dict[tuple[bool, ...], Derivative] = {}  # by which operands need one
         self.run: Run | None = None
 
     def prepare(self) -> Run:
@@ -61,6 +62,12 @@ class Rule:
             )
             self.derivatives[needs, given] = found
         return found
+
+    def differentiate(self, derivative: Derivative, env: list[Tensor]) -> list[Tensor | None]:
+        """Run a derivative on what it reads, in the order operands, results, their derivatives."""
+        for op, slots, attributes in derivative.steps:
+            env.extend(apply(op, [env[k] for k in slots], attributes))
+        return [None if k is None else env[k] for k in derivative.returned]
 
 
 _RULES: Final[dict[Any, Rule]] = {}
@@ -110,6 +117,39 @@ def apply(
                 record(rule, inputs, made, spot())
                 break
     return made
+
+
+def binary(op: str, a: Tensor, b: Tensor) -> Tensor:
+    """Apply an op of two operands, one result and no attributes. The ordinary case takes the
+    shortest way; whatever is special goes by `apply`."""
+    if a._view is None is b._view and modes.trace is None:
+        rule = _RULES.get((op, a._kind, b._kind))
+        if rule is not None and rule.run is not None:
+            try:
+                (array,) = rule.run(a._data, b._data)
+            except Exception:
+                return apply(op, (a, b))[0]  # which raises it again, with the line
+            made = wrap(array, rule.outputs[0])
+            if (a.requires_grad or b.requires_grad) and modes.grad:
+                record(rule, (a, b), (made,), spot())
+            return made
+    return apply(op, (a, b))[0]
+
+
+def unary(op: str, x: Tensor) -> Tensor:
+    """Apply an op of one operand, one result and no attributes; as `binary`."""
+    if x._view is None and modes.trace is None:
+        rule = _RULES.get((op, x._kind))
+        if rule is not None and rule.run is not None:
+            try:
+                (array,) = rule.run(x._data)
+            except Exception:
+                return apply(op, (x,))[0]  # which raises it again, with the line
+            made = wrap(array, rule.outputs[0])
+            if x.requires_grad and modes.grad:
+                record(rule, (x,), (made,), spot())
+            return made
+    return apply(op, (x,))[0]
 
 
 def check_live(op: str, inputs: Sequence[Tensor], attributes: Attributes) -> None:
@@ -212,11 +252,15 @@ _FULL: Final[dict[Any, Tensor]] = {}
 def full(number: Any, kind: Kind) -> Tensor:
     """A tensor of this kind with every element equal to a Python number. It takes no memory: its
     strides are 0, so it must not be written to."""
+    if modes.trace is None and number:  # 0.0 and -0.0 are equal keys
+        found = _FULL.get((kind, number))
+        if found is not None:
+            return found
     dtype = kind.dtype
     value: Any = _as_number(number, dtype)
     if modes.trace is not None:
         return one("full", value=value, dtype=dtype, shape=tuple(kind.shape))
-    key = (kind, _key(value))
+    key = (kind, number if number else _key(value))
     found = _FULL.get(key)
     if found is None:
         if len(_FULL) > 2_000:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from intaglio._apply import apply
+from intaglio._apply import apply, binary
 from intaglio._core import Tensor
 from intaglio._promote import common, into, pair, wrapped
 from intaglio.compiler.dtypes import boolean
@@ -17,7 +17,7 @@ def _comparison(op: str, text: str) -> Callable[..., Tensor]:
         a, b = input, other
         if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._kind is b._kind):
             a, b = pair(op, input, other)
-        made = apply(op, (a, b))[0]
+        made = binary(op, a, b)
         return made if out is None else into(out, made)
 
     call.__name__ = call.__qualname__ = op

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from intaglio._apply import apply, full, one
+from intaglio._apply import apply, binary, full, one, unary
 from intaglio._core import Tensor
 from intaglio._promote import (
     as_tensor_like,
@@ -39,7 +39,7 @@ def real_function(op: str, text: str, name: str = "") -> Unary:
         x = input
         if not isinstance(x, Tensor) or x._kind.dtype.kind != "f":
             x = to_float(x)
-        made = apply(op, (x,))[0]
+        made = unary(op, x)
         return made if out is None else into(out, made)
 
     return _named(call, name or op, text)
@@ -155,7 +155,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     a, b = input, other
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._kind is b._kind):
         a, b = pair("add", input, other)
-    made = apply("or" if a._kind.dtype is boolean else "add", (a, b))[0]
+    made = binary("or" if a._kind.dtype is boolean else "add", a, b)
     return made if out is None else into(out, made)
 
 
@@ -168,7 +168,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
         a, b = pair("sub", input, other)
     if a._kind.dtype is boolean:
         raise DTypeError("sub: bools are not subtracted; use ^ or logical_xor")
-    made = apply("sub", (a, b))[0]
+    made = binary("sub", a, b)
     return made if out is None else into(out, made)
 
 
@@ -185,7 +185,7 @@ def mul(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     a, b = input, other
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._kind is b._kind):
         a, b = pair("mul", input, other)
-    made = apply("and" if a._kind.dtype is boolean else "mul", (a, b))[0]
+    made = binary("and" if a._kind.dtype is boolean else "mul", a, b)
     return made if out is None else into(out, made)
 
 
@@ -203,7 +203,7 @@ def div(
             a, b = pair("div", input, other)
         if a._kind.dtype.kind != "f":
             a, b = to_float(a), to_float(b)
-        made = apply("div", (a, b))[0]
+        made = binary("div", a, b)
     elif rounding_mode == "floor":
         made = floor_divide(input, other)
     elif rounding_mode == "trunc":

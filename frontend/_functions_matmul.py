@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
-from intaglio._apply import apply, one
+from intaglio._apply import apply, binary, one
 from intaglio._core import Tensor
 from intaglio._functions_elementwise import mul
 from intaglio._functions_movement import diagonal, permute, reshape
@@ -49,7 +49,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         a = reshape(a, 1, k)
     if column:
         b = reshape(b, rows, 1)
-    made = apply("matmul", (a, b))[0] if a._kind.rank == b._kind.rank == 2 else _batched(a, b)
+    made = binary("matmul", a, b) if a._kind.rank == b._kind.rank == 2 else _batched(a, b)
     if row or column:
         shape = list(made.shape)
         if column:

@@ -29,11 +29,12 @@ class Size(tuple[Any, ...]):
 class Kind:
     """dtype and shape of tensors, made once: `a.kind is b.kind` means equal types."""
 
-    __slots__ = ("__weakref__", "dtype", "numpy", "rank", "shape", "type")
+    __slots__ = ("__weakref__", "dtype", "floating", "numpy", "rank", "shape", "type")
 
     def __init__(self, type: TensorType) -> None:
         self.type, self.dtype, self.shape = type, type.dtype, Size(type.shape)
         self.numpy, self.rank = type.dtype.numpy, len(type.shape)
+        self.floating = type.dtype.kind == "f"
 
     def __str__(self) -> str:
         return str(self.type)

@@ -20,7 +20,7 @@ from intaglio import (
     _functions_scan as scanning,
     _functions_sort as sorting,
 )
-from intaglio._apply import full
+from intaglio._apply import binary, full
 from intaglio._core import Tensor
 from intaglio._inplace import in_place, write
 from intaglio._promote import as_tensor_like, cast, expand_to, size_tensor as size_tensor
@@ -168,6 +168,8 @@ def attach() -> None:
         setattr(Tensor, name + "_", in_place(getattr(Tensor, name), name + "_"))
     for name, function in _OPERATORS.items():
         setattr(Tensor, name, _operator(function))
+    for word, op in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div")):
+        setattr(Tensor, f"__{word}__", _fast_operator(op, _OPERATORS[f"__{word}__"]))
     for word in _REFLECTED:
         setattr(Tensor, f"__r{word}__", _reflected(_OPERATORS[f"__{word}__"]))
     for word in (*_REFLECTED, "lshift", "rshift"):
@@ -184,6 +186,20 @@ def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
         if type(other) is not Tensor and not isinstance(other, _OPERANDS):
             return NotImplemented
         return function(self, other)
+
+    return operator
+
+
+def _fast_operator(op: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `_operator`; operands of one floating-point type go straight to the op."""
+    general = _operator(function)
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if type(other) is Tensor and other._kind is self._kind and self._kind.floating:
+            return binary(op, self, other)
+        if (type(other) is float or type(other) is int) and self._kind.floating:
+            return binary(op, self, full(other, self._kind))
+        return general(self, other)
 
     return operator
 

@@ -55,15 +55,6 @@ class Derivative:
         self.slots = len(slot)
         self.returned = tuple(None if v is None else slot[v] for v in outputs)
 
-    def run(self, operands: list[Tensor]) -> list[Tensor | None]:
-        """Operand derivatives from what the graph reads, in the order xs, ys, dys."""
-        from intaglio._apply import apply
-
-        env = operands
-        for op, slots, attributes in self.steps:
-            env.extend(apply(op, [env[k] for k in slots], attributes))
-        return [None if k is None else env[k] for k in self.returned]
-
 
 def build_derivative(
     op: str,
@@ -169,8 +160,9 @@ class Entry:
 class OpEntry(Entry):
     """The application of an op of the registry."""
 
-    __slots__ = ("rule",)
+    __slots__ = ("every", "rule")
     rule: Rule
+    every: Derivative  # for all results' derivatives: what was saved is what it reads
 
     @property
     def name(self) -> str:  # type: ignore[override]  # a constant elsewhere
@@ -185,16 +177,18 @@ class OpEntry(Entry):
         """Operand derivatives, by the op's own rule."""
         if self.saved is None:
             raise self._freed()
-        derivative = self.rule.derivative(self.needs(), tuple([d is not None for d in dys]))
+        derivative, every = self.every, self.every
+        if None in dys:
+            derivative = self.rule.derivative(self.needs(), tuple([d is not None for d in dys]))
         operands, results = self.saved
         env: list[Tensor] = []
         for k in derivative.xs:
-            tensor, version = operands[k]
-            if counter_of(tensor)[0] != version:
-                raise self._changed("operand", k, version, counter_of(tensor)[0])
+            tensor, version = operands[every.xs.index(k)]
+            if tensor._counter[0] != version:
+                raise self._changed("operand", k, version, tensor._counter[0])
             env.append(tensor)
         for k in derivative.ys:
-            data, counter, version = results[k]
+            data, counter, version = results[every.ys.index(k)]
             if counter[0] != version:
                 raise self._changed("result", k, version, counter[0])
             y = wrap(data, self.kinds[k])
@@ -204,7 +198,7 @@ class OpEntry(Entry):
             dy = dys[k]
             assert dy is not None
             env.append(dy)
-        return derivative.run(env)
+        return self.rule.differentiate(derivative, env)
 
     def _changed(self, what: str, k: int, before: int, now: int) -> GradientError:
         kind = self.rule.inputs[k] if what == "operand" else self.kinds[k]
@@ -225,19 +219,25 @@ def edge_of(tensor: Tensor) -> Edge:
 
 def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], place: Spot) -> None:
     """Put an application on the tape, unless none of its results can have a derivative."""
-    if not any(k.dtype.kind == "f" for k in rule.outputs):
-        return
-    try:
-        every = rule.derivative(tuple([t.requires_grad for t in inputs]), (True,) * len(outputs))
-    except Error as error:
-        raise located(error, (where_of(place),)) from None
+    needs = tuple([t.requires_grad for t in inputs])
+    every = rule.saving.get(needs)
+    if every is None:
+        if not any(k.dtype.kind == "f" for k in rule.outputs):
+            return
+        try:
+            every = rule.derivative(needs, (True,) * len(outputs))
+        except Error as error:
+            raise located(error, (where_of(place),)) from None
+        rule.saving[needs] = every
     entry = OpEntry(inputs, outputs, place)
-    entry.rule = rule
-    operands = {k: (inputs[k], counter_of(inputs[k])[0]) for k in every.xs}
-    results: dict[int, Any] = {}
-    for k in every.ys:
-        counter = counter_of(outputs[k])
-        results[k] = (outputs[k]._data, counter, counter[0])
+    entry.rule, entry.every = rule, every
+    operands: Any = ()
+    if every.xs:
+        operands = [(inputs[k], (inputs[k]._counter or counter_of(inputs[k]))[0]) for k in every.xs]
+    results: Any = ()
+    if every.ys:
+        counters = [counter_of(outputs[k]) for k in every.ys]
+        results = [(outputs[k]._data, c, c[0]) for k, c in zip(every.ys, counters, strict=True)]
     entry.saved = (operands, results)
 
 
