@@ -69,7 +69,7 @@ class Lowered:
     entry: str
     size_names: tuple[str, ...]
     buffers: tuple[BufferSpec, ...]
-    constants: tuple[np.ndarray, ...]  # type: ignore[type-arg]  # of any dtype
+    constants: tuple[np.ndarray, ...]
     scratch_bytes: Size
     steps: tuple[StepInfo, ...]
     nodes: tuple[tuple[str, Places], ...]

@@ -153,7 +153,7 @@ def _merged_mask(
     return columns if merged is None else merged + columns
 
 
-_ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+_ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 
 
 class TransformerEncoderLayer(Module):
@@ -188,8 +188,9 @@ class TransformerEncoderLayer(Module):
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
         if isinstance(activation, str) and activation not in _ACTIVATIONS:
             raise ArgumentError(f"TransformerEncoderLayer: activation {activation!r} is not known")
-        chosen = _ACTIVATIONS[activation] if isinstance(activation, str) else activation
-        self.activation: Callable[[Tensor], Tensor] = chosen
+        if isinstance(activation, str):
+            activation = _ACTIVATIONS[activation]
+        self.activation: Callable[..., Tensor] = activation
 
     def forward(
         self,

@@ -162,8 +162,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 
 def pad(input: Tensor, pad: tuple[int, ...], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """Pad the last dimensions: (left, right) of the last, then of the one before, and so on. `mode` is
-    `constant`, `reflect`, `replicate` or `circular`."""
+    """Pad the last dimensions: (left, right) of the last, then of the one before, and so on. `mode`
+    is `constant`, `reflect`, `replicate` or `circular`."""
     if mode != "constant":
         return ig.pad_by_index(input, pad, mode)
     return ig.constant_pad(input, pad, value)
