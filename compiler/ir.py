@@ -38,7 +38,8 @@ class Literal:
         """SHA-256 of dtype, shape and bytes."""
         if self._digest is None:
             made = hashlib.sha256(f"{self.array.dtype.str}{self.array.shape}:".encode())
-            made.update(memoryview(self.array.reshape(-1).view(np.uint8)))
+            body: Any = self.array.reshape(-1).view(np.uint8)
+            made.update(body)
             self._digest = made.digest()
         return self._digest
 
