@@ -21,7 +21,7 @@ from intaglio._inplace import slice_update, write
 from intaglio._kind import kind_of
 from intaglio._modes import modes
 from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, spelled
-from intaglio.compiler.dims import Dim, maximum, minimum, product
+from intaglio.compiler.dims import Dim, bounds, maximum, minimum, product
 from intaglio.compiler.dtypes import boolean, int32, int64
 from intaglio.compiler.errors import ArgumentError, DTypeError, IndexError, ShapeError
 
@@ -85,13 +85,22 @@ def _bounds(x: Tensor, size: Any, item: slice) -> tuple[Any, Any, int]:
     def place(at: Any, default: Any) -> Any:
         if at is None:
             return default
-        at = at if isinstance(at, Dim) else int(at)
-        if isinstance(at, int) and at < 0:
-            at = at + size
+        at = _from_start(at if isinstance(at, Dim) else int(at), size)
         return minimum(maximum(at, 0), size)
 
     start, stop = place(item.start, 0), place(item.stop, size)
     return start, maximum(start, stop), step
+
+
+def _from_start(at: Any, size: Any) -> Any:
+    """A place counted from the start; negative ones are counted from the end. A symbolic place that
+    may be either is taken for what it mostly is, and calls in which it is not are refused."""
+    low, high = bounds(at)
+    negative = low < 0 and high <= 0
+    trace = modes.trace
+    if low < 0 <= high and trace is not None:  # neither is certain
+        trace.require(*((at, "<=", -1) if negative else (0, "<=", at)))
+    return at + size if negative else at
 
 
 def _basic(x: Tensor, items: Sequence[Any]) -> tuple[Tensor, list[Any]]:
@@ -140,7 +149,7 @@ def _basic(x: Tensor, items: Sequence[Any]) -> tuple[Tensor, list[Any]]:
 
 def _position(x: Tensor, size: Any, item: Any) -> Any:
     if isinstance(item, Dim):
-        return item
+        return _from_start(item, size)
     if not hasattr(item, "__index__"):
         raise _fail(
             x, f"{type(item).__name__} is no index: use integers, slices, None, ... or tensors"

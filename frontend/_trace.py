@@ -23,12 +23,13 @@ import numpy as np
 from intaglio._core import Tensor, counter_of, wrap
 from intaglio._kind import Kind, kind_of_type
 from intaglio._modes import modes
-from intaglio._scope import Spot, where_of
+from intaglio._scope import Spot, spot, where_of
+from intaglio.compiler.dims import Constraint, Size
 from intaglio.compiler.errors import TraceError
 from intaglio.compiler.ir import Attributes, Graph, Value
 from intaglio.compiler.op import Builder
 from intaglio.compiler.types import TensorType
-from intaglio.compiler.where import Where
+from intaglio.compiler.where import Where, describe
 
 _LOCK: Final = threading.RLock()
 _SLOTS: Final = (
@@ -132,6 +133,12 @@ class Trace:
         made = self.builder.apply(op, values, attributes)
         self.known.update(made)
         return made
+
+    def require(self, left: Size, relation: str, right: Size) -> None:
+        """Let every call be refused in which a relation of sizes does not hold."""
+        made = Constraint(left, relation, right, describe((where_of(spot()),)))
+        if made not in self.builder.constraints:
+            self.builder.constraints.append(made)
 
     def read(self, tensor: Tensor) -> Value:
         """The value that stands for a tensor; captures it when it has data."""
