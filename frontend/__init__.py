@@ -342,6 +342,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         result_type as result_type,
         set_default_dtype as set_default_dtype,
     )
+    from intaglio._recipe import program as program
     from intaglio._recorded import spec as spec
     from intaglio._tensor import Tensor as Tensor
     from intaglio._trace import (
@@ -441,6 +442,7 @@ _NAMES: dict[str, str] = {
     "intaglio._program": "Program trace",
     "intaglio._promote": """
         broadcast_shapes get_default_dtype promote_types result_type set_default_dtype""",
+    "intaglio._recipe": "program",
     "intaglio._recorded": "spec",
     "intaglio._tensor": "Tensor",
     "intaglio._trace": "copied_outside_trace is_tracing",

@@ -36,7 +36,7 @@ def pad_by_index(input: Tensor, pad: Sequence[Any], mode: str) -> Tensor:
     """Room filled by mirroring (`reflect`), by repeating the edge (`replicate`) or from the other
     end (`circular`); sizes must be known."""
     cut = [min(n, 0) for n in pad]
-    if any(cut):
+    if any(cut) and mode != "replicate":
         input, pad = constant_pad(input, cut), [max(n, 0) for n in pad]
     for axis, before, after in _sides(input, pad):
         size = input.shape[axis]

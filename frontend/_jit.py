@@ -250,9 +250,12 @@ class Jitted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.disabled or modes.trace is not None or os.environ.get("INTAGLIO_EAGER") == "1":
             return self.function(*args, **kwargs)
-        leaves, structure = flatten((args, kwargs))
-        key = (_hashable(structure), modes.grad, *[_key_of(x) for x in leaves])
-        tensors = [x for x in leaves if is_leaf(x)]
+        tensors: Sequence[Any] = args
+        key = _plain_key(args) if not kwargs else None
+        if key is None:
+            leaves, structure = flatten((args, kwargs))
+            key = (_hashable(structure), modes.grad, *[_key_of(x) for x in leaves])
+            tensors = [x for x in leaves if is_leaf(x)]
         forms = self._forms.setdefault(key, [])
         reason = (
             None
@@ -270,7 +273,7 @@ class Jitted:
         return form.run(tensors, lambda: self.function(*args, **kwargs))
 
     def _compile(
-        self, args: Any, kwargs: Any, forms: list[_Form], reason: str, tensors: list[Any]
+        self, args: Any, kwargs: Any, forms: list[_Form], reason: str, tensors: Sequence[Any]
     ) -> _Form:
         types = ", ".join(
             str(x._kind if isinstance(x, Tensor) else kind_of_array(x)) for x in tensors
@@ -303,6 +306,16 @@ class Jitted:
     def graphs(self) -> list[Graph]:
         """The graphs traced so far, the newest first per signature."""
         return [form.recorded.graph for forms in self._forms.values() for form in forms]
+
+
+def _plain_key(args: Sequence[Any]) -> Any:
+    """The signature of a call whose arguments are all tensors; None for any other."""
+    key: list[Any] = [modes.grad]
+    for x in args:
+        if type(x) is not Tensor:
+            return None
+        key += (x._kind, x.requires_grad)
+    return tuple(key)
 
 
 def _key_of(leaf: Any) -> Any:

@@ -101,8 +101,7 @@ class Reached:
 
     def _function(self, function: types.FunctionType, path: str, depth: int) -> None:
         inner = getattr(function, "__wrapped__", None)
-        if str(function.__module__).split(".")[0] in _OURS:
-            return
+        ours = str(function.__module__).split(".")[0] in _OURS
         if inner is not None:
             self._visit(inner, path, depth)
         for name, cell in zip(
@@ -114,6 +113,8 @@ class Reached:
                 continue
             self.cells.append((cell, _kept(value), f"the closure's {name!r}"))
             self._visit(value, name, depth + 1)
+        if ours:
+            return  # what our own code looks up never changes
         for part in function.__defaults__ or ():
             self._visit(part, path, depth + 1)
         for name in _names_of(function.__code__):

@@ -38,6 +38,18 @@ def show(tensor: Tensor) -> str:
 
 
 def _elements(values: np.ndarray, kind: str, indent: int) -> str:
+    if kind == "b":
+        if values.ndim == 0:
+            return str(bool(values))
+        width = 4 if values.all() else 5
+        return np.array2string(
+            values,
+            separator=", ",
+            prefix=" " * indent,
+            threshold=1000,
+            max_line_width=80,
+            formatter={"bool": lambda x: str(x).rjust(width)},
+        )
     if kind != "f":
         return np.array2string(
             values,
@@ -62,7 +74,7 @@ def _elements(values: np.ndarray, kind: str, indent: int) -> str:
 
     flat = values.reshape(-1)
     shown = flat if flat.size <= 1000 else np.concatenate([flat[:64], flat[-64:]])
-    width = max((len(one(float(x))) for x in shown), default=0)
+    width = max((len(one(float(x))) for x in shown if np.isfinite(x) and x), default=1)
     if values.ndim == 0:
         return one(float(values))
     return np.array2string(

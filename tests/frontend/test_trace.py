@@ -321,3 +321,26 @@ def test_saved_programs_say_what_was_frozen(tmp_path: Any) -> None:
     assert_same([loaded(x.numpy())], values(f(x)))
     assert loaded.metadata["note"] == "hello"
     assert "<pre>" in program._repr_html_()
+
+
+def test_the_usual_program_in_one_call() -> None:
+    model = Net()
+    n = ig.Dim("n")
+    program = ig.program(
+        model,
+        inputs=ig.spec((n, 4)),
+        targets=ig.spec((n,), ig.int64),
+        loss=F.cross_entropy,
+        optim=optim.SGD(model.parameters(), lr=0.1),
+        metrics={"accuracy": lambda y, t: (y.argmax(1) == t).to(ig.float32).mean()},
+    )
+    assert list(program.functions) == ["forward", "eval", "train_step"]
+    assert ("", True) in program.functions["train_step"].training and model.training
+    x, t = ig.randn(8, 4), ig.randint(0, 3, (8,))
+    first = program.eval(x, t)
+    assert 0 <= first["accuracy"].item() <= 1
+    for _ in range(5):
+        program.train_step(x, t)
+    assert program.eval(x, t)["loss"].item() < first["loss"].item()
+    with pytest.raises(ig.ArgumentError, match="targets"):
+        ig.program(model, inputs=ig.spec((n, 4)), loss=F.cross_entropy)
