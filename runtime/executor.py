@@ -44,8 +44,12 @@ class Form(Protocol):
         """Time the steps of the calls made inside."""
         ...
 
-    def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
-        """The results without the updates, which are in the arrays of the states afterwards."""
+    def run(
+        self, arrays: list[Array], sizes: Sizes, threads: int | None, stable: object = None
+    ) -> list[Array]:
+        """The results without the updates, which are in the arrays of the states afterwards.
+
+        The same `stable` object as in an earlier call says that the states' arrays are the same."""
         ...
 
 
@@ -86,7 +90,7 @@ class Executable:
             types[: self._count], self.names[: self._count], graph.constraints, label
         )
         self._kept = Signature(types[self._count :], self.names[self._count :], (), label)
-        self._trusted: list[Array | None] = [None] * states
+        self._trusted: tuple[Array, ...] = ()
         self._written: _Written | None = None
         self._packed = packed
         inside = set(self.updates.values())
@@ -102,17 +106,27 @@ class Executable:
     def __call__(self, arrays: Sequence[object]) -> list[Array]:
         """The results for these arrays, in the order of the graph's outputs."""
         count = self._count
-        given = arrays if count == len(arrays) else arrays[:count]
+        if count == len(arrays):
+            return self.call(arrays, ())
+        return self.call(arrays[:count], tuple(arrays[count:]))
+
+    def call(self, given: Sequence[object], states: tuple[object, ...]) -> list[Array]:
+        """The results for these operands and states. It is quickest with the very tuple of states
+        of the last call."""
+        if self._count == len(self.names) and states:
+            given, states = (*given, *states), ()
         admitted = self.signature.admit(given)
         sizes = self.signature.bind(admitted)
-        if len(arrays) > count:
-            admitted += self._admit_states(arrays[count:])
+        if states:
+            trusted = self._trusted
+            arrays = trusted if states is trusted else self._admit_states(states)
+            admitted += arrays
         form = self._special.get(sizes.key) or self._general or self.form(sizes)
         if not self.updates:
-            return form.run(admitted, sizes, self.threads)
-        self._keep_apart(arrays, admitted)
+            return form.run(admitted, sizes, self.threads, arrays if states else None)
+        apart = self._keep_apart((*given, *states), admitted)
         with self._writing:
-            return form.run(admitted, sizes, self.threads)
+            return form.run(admitted, sizes, self.threads, arrays if states and apart else None)
 
     def form(self, sizes: Sizes) -> Form:
         """The form that serves these sizes, compiled now if there is none yet."""
@@ -192,20 +206,27 @@ class Executable:
 
     # ------------------------------------------------------------------------------------- states
 
-    def _admit_states(self, arrays: Sequence[object]) -> list[Array]:
-        """The arrays of the states; those not seen in the last call are checked."""
+    def _admit_states(self, states: tuple[object, ...]) -> tuple[Array, ...]:
+        """The arrays of the states; those not seen in the last call are checked. The same tuple as
+        in the last call where they are the same."""
         trusted = self._trusted
-        for k, array in enumerate(arrays):
-            if array is not trusted[k]:
-                admitted = self._kept.admit(arrays)
-                self._kept.bind(admitted)
-                self._trusted = list(admitted)
-                return admitted
-        return list(arrays)  # type: ignore[arg-type]  # the very arrays that were admitted before
+        if len(states) == len(trusted):
+            for array, known in zip(states, trusted, strict=True):
+                if array is not known:
+                    break
+            else:
+                return trusted
+        arrays = self._kept.admit(states)
+        self._kept.bind(arrays)
+        admitted = tuple(arrays)
+        if all(a is b for a, b in zip(admitted, states, strict=True)):
+            admitted = states  # type: ignore[assignment]  # the caller's tuple is known again
+        self._trusted = admitted
+        return admitted
 
-    def _keep_apart(self, given: Sequence[object], arrays: list[Array]) -> None:
+    def _keep_apart(self, given: Sequence[object], arrays: list[Array]) -> bool:
         """See that the updated arrays are writable and apart from each other, and copy operands
-        that overlap one."""
+        that overlap one. Whether there were none of these."""
         targets = [arrays[j] for j in self.updates.values()]
         written = self._written
         if written is None or not written.same(targets):
@@ -219,9 +240,12 @@ class Executable:
                 raise ArgumentError(f"{self.label or 'the graph'}: two updated states overlap")
             self._written = written
         inside = set(self.updates.values())
+        apart = True
         for k in range(len(arrays)):
             if k not in inside and written.meets(arrays[k]):
                 arrays[k] = arrays[k].copy()
+                apart = False
+        return apart
 
     def _place(self, number: int) -> str:
         return f"{self.label}: {self.names[number]}" if self.label else self.names[number]

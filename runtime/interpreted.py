@@ -40,7 +40,9 @@ class Interpreted:
         """It has no steps."""
         raise CompileError("the interpreter has no steps to time")
 
-    def run(self, arrays: list[Array], sizes: Sizes, threads: int | None) -> list[Array]:
+    def run(
+        self, arrays: list[Array], sizes: Sizes, threads: int | None, stable: object = None
+    ) -> list[Array]:
         """All outputs first; only then the states."""
         limit = machine_memory()
         if self._max_memory is not None:

@@ -77,15 +77,3 @@ class _Writing:
 
     def __exit__(self, *error: object) -> None:
         self._lock.end_writing()
-
-
-class NoLock:
-    """A context that holds nothing."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        pass

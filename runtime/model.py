@@ -16,7 +16,6 @@ from intaglio.compiler.errors import ArgumentError, DeviceError
 from intaglio.compiler.ir import Function, Program
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.executor import FunctionExecutable
-from intaglio.runtime.locks import NoLock
 from intaglio.runtime.report import Explanation, Plan, Profile, explain, plan_of, profile
 from intaglio.runtime.settings import parse_bytes
 from intaglio.runtime.state import States
@@ -187,7 +186,8 @@ class LoadedFunction:
         self._flat = all(part == LEAF for part in parts)
         self._writes = frozenset(function.updates)
         states = model.state
-        self._held: AbstractContextManager[None] = NoLock()
+        self._held: AbstractContextManager[None] | None = None
+        self._seen: tuple[int, tuple[Array, ...]] = (-1, ())
         if self._writes:
             self._held = states.lock.writing
         elif model.written & set(self.executable.states):
@@ -198,12 +198,26 @@ class LoadedFunction:
         if kwargs or not self._flat or len(args) != len(self._parts):
             leaves = self._leaves(args, kwargs)
         else:
-            leaves = list(args)
-        states = self.model.state
+            leaves = args
+        if self._held is None:
+            return self._build(self.executable.call(leaves, self._states()))
         with self._held:
-            for name in self._names:
-                leaves.append(states.writable(name) if name in self._writes else states.array(name))
-            return self._build(self.executable(leaves))
+            return self._build(self.executable.call(leaves, self._states()))
+
+    def _states(self) -> tuple[Array, ...]:
+        """The arrays of the states, those that are updated ready for it: the same tuple as long as
+        they are the same."""
+        states, writes = self.model.state, self._writes
+        version, arrays = self._seen
+        if version != states.version:
+            version = states.version
+            arrays = tuple(
+                [states.writable(n) if n in writes else states.array(n) for n in self._names]
+            )
+            self._seen = (version, arrays)
+        if writes:
+            states.packed.forget_all(writes)
+        return arrays
 
     def profile(self, *args: Any, calls: int = 20, **kwargs: Any) -> Profile:
         """Where the time of a call with these arguments goes, over copies of the states that it

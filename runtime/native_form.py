@@ -21,7 +21,7 @@ from intaglio.compiler.lowered import BufferSpec
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.build import open_library
 from intaglio.runtime.layout import ALIGNMENT, Layout, Planner, Result
-from intaglio.runtime.packed import PackedOperands, PackedStates
+from intaglio.runtime.packed import Held, PackedOperands, PackedStates
 from intaglio.runtime.pool import WATCHED, Context, Entry, failure, with_moves
 from intaglio.runtime.settings import num_threads
 from intaglio.runtime.signature import Sizes
@@ -75,7 +75,13 @@ class NativeForm:
 
     # -------------------------------------------------------------------------------------- calls
 
-    def run(self, arrays: Sequence[Array], sizes: Sizes, threads: int | None) -> list[Array]:
+    def run(
+        self,
+        arrays: Sequence[Array],
+        sizes: Sizes,
+        threads: int | None,
+        stable: object = None,
+    ) -> list[Array]:
         """The results; the states that are updated hold their new values afterwards."""
         layout = self.planner.layout(sizes)
         count = threads or num_threads()
@@ -87,11 +93,12 @@ class NativeForm:
             if frame.layout is not layout or frame.context.threads != count:
                 self.planner.admit(sizes, count)
                 frame.fit(layout, count, self._constants, self.lowered.buffers)
-            held = None if self._packed is None else self._packed.hold(arrays, frame.context)
-            if held is not None and frame.held != held.serial:
-                frame.held = held.serial
-                for slot, place in zip(self._packed_slots, held.addresses, strict=True):
-                    frame.table[slot] = place
+            if self._packed is not None:
+                held = self._packed.hold(arrays, stable, frame.context)  # alive until the end
+                if frame.held != held.serial:
+                    self._point_packed(frame, held)
+            if stable is None or frame.stable is not stable:
+                self._point_states(frame, arrays, stable)
             results = self._point(frame, layout, arrays)
             self._call(frame, sizes.key)
         except builtins.MemoryError as error:
@@ -104,20 +111,33 @@ class NativeForm:
 
     def _point(self, frame: Frame, layout: Layout, arrays: Sequence[Array]) -> list[Array]:
         """Write the pointers of a call; the arrays of its results."""
-        table, seen = frame.table, frame.seen
+        table = frame.table
         for slot, k in self._arguments:
             table[slot] = address(arrays[k])
-        for number, (slot, k) in enumerate(self._states):
-            array = arrays[k]
-            if seen[number] is not array:
-                seen[number] = array
-                table[slot] = address(array)
         results = []
         for result in layout.results:
             array = self._reused(result) if result.large else np.empty(result.shape, result.dtype)
             table[result.slot] = address(array)
             results.append(array)
         return results
+
+    def _point_states(self, frame: Frame, arrays: Sequence[Array], stable: object) -> None:
+        """Write the pointers to the states."""
+        table, seen = frame.table, frame.seen
+        frame.stable = None
+        for number, (slot, k) in enumerate(self._states):
+            array = arrays[k]
+            if seen[number] is not array:
+                seen[number] = array
+                table[slot] = address(array)
+        frame.stable = stable
+
+    def _point_packed(self, frame: Frame, held: Held) -> None:
+        """Write the pointers to the packed copies."""
+        frame.held = 0
+        for slot, place in zip(self._packed_slots, held.addresses, strict=True):
+            frame.table[slot] = place
+        frame.held = held.serial
 
     def _reused(self, result: Result) -> Array:
         """Memory for a large result: that of the last one, if nobody else holds it any more."""
@@ -220,14 +240,15 @@ class Row:
 
 class Frame:
     """What one call in flight owns. `pointers` and `sizes` are the addresses that the function
-    gets; `seen` the arrays of states whose pointers are in place, `held` the packed copies'
-    serial."""
+    gets; `seen` the arrays of states whose pointers are in place, `stable` what stood for them,
+    `held` the packed copies' serial."""
 
     def __init__(self, buffers: int, states: int) -> None:
         self.context = Context()
         self.table = (ctypes.c_void_p * buffers)()
         self.pointers = ctypes.addressof(self.table)
         self.seen: list[Array | None] = [None] * states
+        self.stable: object = None
         self.held = 0
         self.layout: Layout | None = None
         self.sizes = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,8 +36,9 @@ class Copy:
 @dataclass(frozen=True, slots=True)
 class Held:
     """What a call reads: the copies' addresses, and the arrays (by the number of the operand) that
-    they were made from. `serial` tells it from all others."""
+    they were made from. `stable` stands for those arrays; `serial` tells it from all others."""
 
+    stable: object
     sources: tuple[tuple[int, Array], ...]
     copies: tuple[Copy, ...]
     addresses: tuple[int, ...]
@@ -57,6 +58,12 @@ class PackedStates:
         """The memory of all copies."""
         with self._lock:
             return sum(c.memory.nbytes for forms in self._copies.values() for c in forms.values())
+
+    def forget_all(self, names: Iterable[str]) -> None:
+        """Drop the copies of several states."""
+        if self._copies:
+            for name in names:
+                self.forget(name)
 
     def forget(self, name: str) -> None:
         """Drop the copies of a state that has been replaced, or is about to be written by a caller
@@ -118,18 +125,18 @@ class PackedOperands:
         if any(name == wanted for wanted, _, _ in self._wanted):
             self._held = None
 
-    def hold(self, arrays: Sequence[Array], context: Context) -> Held:
-        """The copies for a call with these operands; valid as long as the result is kept."""
+    def hold(self, arrays: Sequence[Array], stable: object, context: Context) -> Held:
+        """The copies for a call with these operands; valid as long as the result is kept. The same
+        `stable` object as in an earlier call says that the states' arrays are the same."""
         held = self._held
         if held is not None:
-            for k, source in held.sources:
-                if arrays[k] is not source:
-                    break
-            else:
+            if stable is not None and held.stable is stable:
+                return held
+            if stable is None and all(arrays[k] is source for k, source in held.sources):
                 return held
         wanted = [(name, spec, entry, arrays[spec.input]) for name, spec, entry in self._wanted]
         copies = self._states.copies(wanted, context)
         sources = {spec.input: array for _, spec, _, array in wanted}
-        held = Held(tuple(sources.items()), copies, tuple([c.address for c in copies]))
+        held = Held(stable, tuple(sources.items()), copies, tuple([c.address for c in copies]))
         self._held = held
         return held

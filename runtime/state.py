@@ -28,6 +28,8 @@ class States(MutableMapping[str, Array]):
         self._first = {n: name for name, state in declared.items() for n in state.names}
         self._arrays: dict[str, Array] = {}
         self._own: set[str] = set()
+        self.version = 0
+        """Counts the times that a state's array became another; writing in place does not count."""
         for name, state in declared.items():
             if name not in values:
                 raise ArgumentError(f"the state {name!r} has no value")
@@ -47,6 +49,7 @@ class States(MutableMapping[str, Array]):
         with self.lock.writing:
             self._arrays[first] = fresh
             self._own.add(first)
+            self.version += 1
             self.packed.forget(first)
 
     def __delitem__(self, name: str) -> None:
@@ -78,6 +81,7 @@ class States(MutableMapping[str, Array]):
         if name not in self._own:
             self._arrays[name] = np.array(self._arrays[name], order="C", copy=True)
             self._own.add(name)
+            self.version += 1
         return self._arrays[name]
 
     def snapshot(self) -> dict[str, Array]:
@@ -94,8 +98,8 @@ class States(MutableMapping[str, Array]):
         with self.lock.writing:
             self._arrays.update(fresh)
             self._own.update(fresh)
-            for name in fresh:
-                self.packed.forget(name)
+            self.version += 1
+            self.packed.forget_all(fresh)
 
     def _named(self, name: str) -> str:
         found = self._first.get(name)
