@@ -51,6 +51,16 @@ def test_digits_reach_97_percent_from_the_command_line(digits: ModuleType, tmp_p
     assert accuracy >= 0.97
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_digits_reach_97_percent_with_every_seed(digits: ModuleType, seed: int) -> None:
+    import intaglio as ig
+
+    train, test = digits.data()
+    task = digits.Task(seed)
+    digits.fit(ig.jit(task.train_step), train, seed)
+    assert digits.accuracy(task.model, test) >= 0.97
+
+
 def test_eager_compiled_and_saved_training_end_with_the_same_bits(
     digits: ModuleType, tmp_path: Path
 ) -> None:
