@@ -294,6 +294,8 @@ def arange(
         if start != 0:
             counted = apply("add", (counted, fill(start, counted._kind)))[0]
         return cast(counted, wanted)
+    if not whole and not all(math.isfinite(x) for x in (start, end, step)):
+        raise ArgumentError(f"arange: {start} to {end} in steps of {step} has no end")
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError(f"arange: {start} to {end} is not reached in steps of {step}")
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)

@@ -27,8 +27,10 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
-def axis_of(name: str, x: Tensor, dim: int) -> int:
+def axis_of(name: str, x: Any, dim: Any) -> int:
     """A dimension counted from the front; 0-d tensors have a dimension 0 for this purpose."""
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"{name}: a tensor is wanted, not {type(x).__name__}")
     rank = builtins.max(x._kind.rank, 1)
     if not isinstance(dim, int):
         raise ArgumentError(f"{name}: dim is an integer, not {dim!r}")
