@@ -195,6 +195,7 @@ class LoadedFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it."""
+        leaves: Sequence[Any]
         if kwargs or not self._flat or len(args) != len(self._parts):
             leaves = self._leaves(args, kwargs)
         else:
