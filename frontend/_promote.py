@@ -128,13 +128,10 @@ def wrapped(value: Any) -> Any:
 
 
 def size_tensor(size: Size) -> Tensor:
-    """A size as i64[]: for a symbolic one, the last element of 0, 1, ..., size - 1, plus 1."""
+    """A size as i64[]."""
     if isinstance(size, int):
         return full(size, kind_of(int64, ()))
-    counted = one("iota", dtype=int64, shape=(size,), axis=0)
-    last = one("slice", counted, starts=(size - 1,), stops=(size,), steps=(1,))
-    last = one("reshape", last, shape=())
-    return one("add", last, full(1, last._kind))
+    return one("size", value=size)
 
 
 def broadcast_shapes(*shapes: Sequence[Any]) -> tuple[Any, ...]:
