@@ -13,9 +13,9 @@ from numpy.typing import DTypeLike
 from intaglio.compiler.errors import DTypeError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DType:
-    """An element type. There is one object per type: compare with `is` or `==`.
+    """An element type. There is one object per type, equal only to itself.
 
     `name` is the short name of dumps and files (`f32`), `long_name` the public one (`float32`),
     `kind` one of `b` (bool), `u` (unsigned), `i` (signed), `f` (floating); `size` is in bytes."""

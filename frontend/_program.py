@@ -12,6 +12,7 @@ from intaglio._recorded import Recorded, StateRef, is_leaf, record
 from intaglio._structure import flatten
 from intaglio.compiler.errors import ArgumentError, TraceError
 from intaglio.compiler.ir import Function, Program as IRProgram, State
+from intaglio.compiler.passes.unread import unread_gradients
 from intaglio.runtime.structure import builder
 
 
@@ -26,6 +27,7 @@ class Program:
         self._declared: dict[str, State] = {}
         self._by_key: dict[tuple[int, bool], str] = {}
         self._executables: dict[str, Any] = {}
+        self._ir: IRProgram | None = None
 
     # -------------------------------------------------------------------------------------- tracing
 
@@ -52,6 +54,7 @@ class Program:
             made.reached.training(),
         )
         self._recorded[name] = made
+        self._ir = None  # a function may read what others only wrote
         for state in updates:
             if self._declared[state].kind == "constant":
                 self._redeclare(state, "buffer")
@@ -104,18 +107,20 @@ class Program:
 
     @property
     def ir(self) -> IRProgram:
-        """The program as the compiler sees it."""
-        return IRProgram(dict(self._functions), dict(self._declared))
+        """The program as the compiler sees it, and as files hold it."""
+        if self._ir is None:
+            self._ir = unread_gradients(IRProgram(dict(self._functions), dict(self._declared)))
+        return self._ir
 
     @property
     def functions(self) -> Mapping[str, Function]:
         """The functions by name."""
-        return dict(self._functions)
+        return dict(self.ir.functions)
 
     @property
     def state(self) -> dict[str, Array]:
         """Copies of the states' values of this moment."""
-        return {name: ref.peek().copy() for name, ref in self._states.items()}
+        return {name: self._states[name].peek().copy() for name in self.ir.state}
 
     @property
     def constants(self) -> list[str]:
@@ -135,7 +140,7 @@ class Program:
 
     def __repr__(self) -> str:
         functions = ", ".join(self._functions)
-        return f"<Program with {functions or 'no functions'}, {len(self._declared)} states>"
+        return f"<Program with {functions or 'no functions'}, {len(self.ir.state)} states>"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -161,7 +166,7 @@ class Program:
 
     def run(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Run a function compiled, on the state that the program shares with the module."""
-        function = self._functions[name]
+        function = self._functions[name]  # here the module's `.grad` are set too
         executable = self._executables.get(name)
         if executable is None:
             executable = self._executables[name] = executable_of(function)
@@ -190,7 +195,8 @@ class Program:
 
         if not self._functions:
             raise TraceError("save: the program has no function; add one with trace")
-        write(path, self.ir, {n: r.peek() for n, r in self._states.items()}, dict(metadata or {}))
+        values = {name: self._states[name].peek() for name in self.ir.state}
+        write(path, self.ir, values, dict(metadata or {}))
 
 
 def executable_of(function: Function, label: str = "") -> Any:
