@@ -124,7 +124,7 @@ class CPrinter(Printer):
         self.line(f"const int64_t {whole} = {extent};")
         chunked = bool(loop.folds) and not is_at_most(loop.extent, VECTOR_CHUNK)
         for fold in loop.folds:
-            self._declare(fold, lanes=False)
+            self.declare(fold, lanes=False)
         self.open("")
         self.line(f"int64_t {variable} = 0;")
         end = self._open_chunks(loop, variable, whole, VECTOR_CHUNK) if chunked else whole
@@ -230,7 +230,7 @@ class CPrinter(Printer):
                     f"if (odd) {{ const {swapped} t = {first}; {first} = {second}; {second} = t; }}"
                 )
                 block = f"ig{lanes}_{join_of(a.fold)}({first}, {second})"
-            self.line(f"{self._result(a.fold)} = ig{lanes}_{name}({block});")
+            self.line(f"{self.result(a.fold)} = ig{lanes}_{name}({block});")
 
     def _serial_loop(self, loop: Loop) -> None:
         extent = self.size(loop.extent)
@@ -244,7 +244,7 @@ class CPrinter(Printer):
         tree = loop.folds[0].tree
         chunk = 1 if tree else SERIAL_CHUNK
         for fold in loop.folds:
-            self._declare(fold, lanes)
+            self.declare(fold, lanes)
         self.open("")
         self.line(f"int64_t {variable} = 0;")
         whole = self.fresh("e")
@@ -252,13 +252,13 @@ class CPrinter(Printer):
         chunked = not is_at_most(loop.extent, chunk)
         end = self._open_chunks(loop, variable, whole, chunk, lanes) if chunked else whole
         for fold in loop.folds:
-            self.line(f"{self._result(fold)} = {self._start(fold, whole, lanes)};")
+            self.line(f"{self.result(fold)} = {self._start(fold, whole, lanes)};")
         self.open(f"for (; {variable} < {end}; {variable}++)")
         self.statements(loop.body)
         for fold in loop.folds:
             value = self.value(fold.value)
             text = self.spread(value, fold.local.dtype) if lanes else value.text
-            name = self._result(fold)
+            name = self.result(fold)
             join = self.function(join_of(fold), lanes)
             self.line(f"{name} = {text};" if tree else f"{name} = {join}({name}, {text});")
         self.close()
@@ -274,29 +274,41 @@ class CPrinter(Printer):
 
     # -------------------------------------------------------------- chunks and their binary carry
 
-    def _declare(self, fold: Fold, lanes: bool) -> None:
+    def declare(self, fold: Fold, lanes: bool) -> None:
+        """Declare the variable that holds a fold's result."""
         name = self.fresh("r")
         self.line(f"{self.type(fold.local.dtype, lanes)} {name};")
         self.define(fold.local, Text(name, lanes))
 
-    def _result(self, fold: Fold) -> str:
+    def result(self, fold: Fold) -> str:
+        """The variable that holds a fold's result."""
         return self.value(fold.local).text
 
     def _open_chunks(
         self, loop: Loop, variable: str, whole: str, chunk: int, lanes: bool = False
     ) -> str:
-        for fold in loop.folds:
-            levels = levels_of((loop.extent + (chunk - 1)) // chunk)
-            kind = self.type(fold.local.dtype, lanes)
-            self.line(f"{kind} tree_{self._result(fold)}[{levels}];")
-        self.line("int64_t chunk = 0;")
-        self.line("int top = 0;")
+        self.declare_stacks(loop, chunk, lanes)
         self.open("do")
         end = self.fresh("e")
         self.line(f"const int64_t {end} = ig_minimum_of({variable} + {chunk}, {whole});")
         return end
 
+    def declare_stacks(self, loop: Loop, chunk: int, lanes: bool = False) -> None:
+        """Declare the stacks on which the results of chunks are joined by a binary carry."""
+        for fold in loop.folds:
+            levels = levels_of((loop.extent + (chunk - 1)) // chunk)
+            kind = self.type(fold.local.dtype, lanes)
+            self.line(f"{kind} tree_{self.result(fold)}[{levels}];")
+        self.line("int64_t chunk = 0;")
+        self.line("int top = 0;")
+
     def _close_chunks(self, loop: Loop, variable: str, whole: str, lanes: bool = False) -> None:
+        self.push_chunk(loop, lanes)
+        self.close(f"}} while ({variable} < {whole});")
+        self.join_chunks(loop, lanes)
+
+    def push_chunk(self, loop: Loop, lanes: bool = False) -> None:
+        """Add the results of one more chunk to the stacks of a binary carry."""
         self.open("for (int64_t carry = chunk; carry & 1; carry >>= 1)")
         self.line("top--;")
         for join, name in self._trees(loop, lanes):
@@ -306,7 +318,9 @@ class CPrinter(Printer):
             self.line(f"tree_{name}[top] = {name};")
         self.line("top++;")
         self.line("chunk++;")
-        self.close(f"}} while ({variable} < {whole});")
+
+    def join_chunks(self, loop: Loop, lanes: bool = False) -> None:
+        """Join what is left on the stacks."""
         self.line("top--;")
         for _, name in self._trees(loop, lanes):
             self.line(f"{name} = tree_{name}[top];")
@@ -318,7 +332,7 @@ class CPrinter(Printer):
 
     def _trees(self, loop: Loop, lanes: bool) -> Iterator[tuple[str, str]]:
         for fold in loop.folds:
-            yield self.function(join_of(fold), lanes), self._result(fold)
+            yield self.function(join_of(fold), lanes), self.result(fold)
 
 
 def scratch_bytes(shape: Sequence[Size], dtype: DType) -> Size:
