@@ -1,5 +1,5 @@
-"""From C sources to a loaded library: one compiler process per translation unit, two at a time,
-through the build cache.
+"""From C sources to a loaded library: one compiler process per translation unit, as many at
+once as there are CPUs, through the build cache.
 
 The key of a build is the digest of its sources and of the toolchain (compiler, flags, CPU, our
 headers). A library is checked against its digest before it is opened, since opening a damaged one
@@ -8,6 +8,7 @@ ends the process."""
 from __future__ import annotations
 
 import ctypes
+import os
 import shlex
 import shutil
 import tempfile
@@ -19,11 +20,12 @@ from typing import Final
 
 from intaglio.compiler.errors import CompileError
 from intaglio.runtime.cache import Cache, open_cache, temporary_cache
+from intaglio.runtime.precompiled import link_precompiled, unlink_precompiled
 from intaglio.runtime.process import run
 from intaglio.runtime.settings import LOG
 from intaglio.runtime.toolchain import REMEDY, Toolchain, compile_seconds, digest_of, find_toolchain
 
-PROCESSES: Final = 2
+MOST_PROCESSES: Final = 8
 ENDING: Final = ".so"
 
 compiled: list[int] = [0]
@@ -82,15 +84,18 @@ def _build_in(
         found = cache.find(key, ENDING)
         if found is not None:
             return found
-        content = compile_library(sources, toolchain, limit)
+        content = compile_library(sources, toolchain, limit, cache)
         for entry in entries:
             if entry.encode() not in content:
                 raise CompileError(f"the compiler made a library without {entry}; {REMEDY}")
         return cache.write(key, ENDING, content)
 
 
-def compile_library(sources: Sequence[str], toolchain: Toolchain, seconds: float) -> bytes:
-    """The bytes of the library; everything happens in a private folder that is gone afterwards."""
+def compile_library(
+    sources: Sequence[str], toolchain: Toolchain, seconds: float, cache: Cache
+) -> bytes:
+    """The bytes of the library; everything happens in a private folder that is gone afterwards.
+    The precompiled prelude comes from `cache`."""
     started = time.monotonic()
     folder = tempfile.mkdtemp(prefix="intaglio-build-")
     try:
@@ -99,7 +104,14 @@ def compile_library(sources: Sequence[str], toolchain: Toolchain, seconds: float
             (Path(folder) / f"unit{k}.c").write_text(source, encoding="ascii")
             commands.append(toolchain.compile_command(f"unit{k}.c", f"unit{k}.o"))
             objects.append(f"unit{k}.o")
-        _run(commands, folder, toolchain, seconds)
+        precompiled = link_precompiled(cache, toolchain, sources, folder, seconds)
+        try:
+            _run(commands, folder, toolchain, seconds)
+        except CompileError:
+            if not precompiled:
+                raise
+            unlink_precompiled(cache, toolchain, folder)
+            _run(commands, folder, toolchain, seconds)
         link = toolchain.link_command(tuple(objects), "library.so")
         _run([link], folder, toolchain, seconds)
         made = Path(folder) / "library.so"
@@ -119,7 +131,7 @@ def _run(
     commands: Sequence[tuple[str, ...]], folder: str, toolchain: Toolchain, seconds: float
 ) -> None:
     try:
-        ended = run(commands, folder, toolchain.environment(folder), seconds, PROCESSES)
+        ended = run(commands, folder, toolchain.environment(folder), seconds, _processes())
     except OSError as error:
         raise CompileError(
             f"{commands[0][0]} can't be started: {error.strerror}; {REMEDY}"
@@ -128,6 +140,11 @@ def _run(
     if not last.succeeded:
         text = f"the compiler {last.describe()}: {shlex.join(last.command)}"
         raise CompileError(f"{text}\n{printable(last.output)}" if last.output.strip() else text)
+
+
+def _processes() -> int:
+    """How many compilers run at once: one for each CPU that this process may use."""
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
 
 
 def printable(output: str) -> str:

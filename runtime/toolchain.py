@@ -57,10 +57,16 @@ class Toolchain:
     command: tuple[str, ...]
     flags: tuple[str, ...]
     fingerprint: str
+    precompiles: bool = False
+    """Whether headers are worth precompiling: with gcc itself, called without a wrapper."""
 
     def compile_command(self, source: str, result: str) -> tuple[str, ...]:
         """The arguments that compile one translation unit."""
         return (*self.command, *self.flags, "-c", source, "-o", result)
+
+    def precompile_command(self, header: str, result: str) -> tuple[str, ...]:
+        """The arguments that precompile a header, for units compiled with the same flags."""
+        return (*self.command, *self.flags, "-x", "c-header", header, "-o", result)
 
     def link_command(self, objects: tuple[str, ...], result: str) -> tuple[str, ...]:
         """The arguments that link objects into a shared library."""
@@ -93,7 +99,8 @@ def _toolchain(cc: str, cflags: str) -> Toolchain:
     includes = tuple(f"-I{folder}" for folder in HEADERS)
     flags = (*FLAGS, *clang, *extra, "-ffp-contract=off", *includes)
     parts = (identity, *FLAGS, *clang, *extra, cpu_features(), _headersdigest_of())
-    return Toolchain(command, flags, digest_of(*parts))
+    precompiles = len(command) == 1 and "gcc" in _program_name(command)
+    return Toolchain(command, flags, digest_of(*parts), precompiles)
 
 
 def _command(cc: str) -> tuple[str, ...]:
@@ -122,12 +129,17 @@ def _identity(command: tuple[str, ...]) -> str:
     return "\n".join(parts)
 
 
+def _program_name(command: tuple[str, ...]) -> str:
+    """The name of the compiler's program, links followed."""
+    return os.path.basename(os.path.realpath(shutil.which(command[0]) or command[0]))
+
+
 _CLANG: Final[dict[str, bool]] = {}
 
 
 def _is_clang(command: tuple[str, ...], identity: str) -> bool:
     """Whether the compiler calls itself clang; asked once, and not at all where its name tells."""
-    name = os.path.basename(os.path.realpath(shutil.which(command[0]) or command[0]))
+    name = _program_name(command)
     if "ziglang" in command or "clang" in name:
         return True
     if "gcc" in name:
