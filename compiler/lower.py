@@ -37,7 +37,7 @@ def lower(
     if sizes is not None:
         graph = specialise(graph, sizes)
     names = tuple(symbols(*(s for v in graph.inputs for s in v.type.shape)))
-    lowering = Lowering(graph, names, target, lanes, packable)
+    lowering = Lowering(graph, names, target, lanes, packable, in_place)
     lowering.run()
     memory = lowering.memory
     aliases = in_place_inputs(lowering.timeline, memory, in_place or {}, lowering.inputs)

@@ -50,6 +50,7 @@ class Lowering:
         target: str,
         lanes: int | None,
         packable: Collection[int] = (),
+        in_place: Mapping[int, int] | None = None,
     ) -> None:
         self.graph, self.target, self._lanes = graph, target, lanes
         self.dims = {name: k for k, name in enumerate(size_names)}
@@ -61,6 +62,7 @@ class Lowering:
         self.scratch: Size = 0
         self.views: dict[Value, View] = {}
         self.inputs: list[int] = []
+        self._in_place = in_place or {}
         self._assigned: dict[Value, View] = {}
         self._outputs: list[View] = []
         self._checked: set[tuple[Value, Size]] = set()
@@ -75,6 +77,8 @@ class Lowering:
                 self.packings.inputs[self.inputs[-1]] = k
         for k, value in enumerate(self.graph.outputs):
             number = self.memory.add("output", k, value.type)
+            if k in self._in_place:
+                self.timeline.replaces[number] = self.inputs[self._in_place[k]]
             self._outputs.append(View(number, 0, dense(value.type.shape)))
         for value, view in zip(self.graph.outputs, self._outputs, strict=True):
             self._assign(self.graph, value, view)
@@ -269,7 +273,6 @@ class Lowering:
         views = tuple(places[b] for b in kernel.buffers)
         reads = [places[b] for b in kernel.buffers if b.role == "input" or b in used and used[b]]
         writes = [places[b] for b in kernel.buffers if b.role == "output"]
-        same = {places[b].buffer for b in read_in_place(kernel)}
         self.timeline.add(
             Call(
                 function,
@@ -281,7 +284,7 @@ class Lowering:
                 ops,
                 where,
                 node,
-                tuple(sorted(same)),
+                _same_places(read_in_place(kernel), kernel.buffers, places),
                 check,
             )  # fmt: skip
         )
@@ -348,7 +351,7 @@ class Lowering:
         places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
         packing = packing_of(node, self.views[node.inputs[1]], self.packings.inputs)
         packed = None if packing is None else packed_buffer(packing)
-        made, buffers, pack = product_of_group(
+        made, buffers, pack, same = product_of_group(
             graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer, packed
         )
         if packing and packed and pack:
@@ -379,6 +382,7 @@ class Lowering:
                     step.nanoseconds,
                     ops,
                     where,
+                    same_place=_same_places(same, buffers, places),
                 )  # fmt: skip
             )
 
@@ -433,6 +437,20 @@ def _slice(view: View, at: Size) -> View:
     """The part of a stack at a position of its leading dim."""
     offset = view.offset + at * view.strides[0]
     return View(view.buffer, offset, view.strides[1:], view.other, view.round)
+
+
+def _same_places(
+    pairs: Sequence[tuple[Buffer, Buffer]], buffers: Sequence[Buffer], places: Mapping[Buffer, View]
+) -> tuple[tuple[int, int], ...]:
+    """The pairs as numbers, where they hold for all the kernel's looks at the memory read."""
+    whole = []
+    for written, read in pairs:
+        number = places[read].buffer
+        looks = [b for b in buffers if places[b].buffer == number and b.role == "input"]
+        same = all((written, b) in pairs for b in looks)
+        if same and all(places[b].offset == places[written].offset for b in looks):
+            whole.append((places[written].buffer, number))
+    return tuple(dict.fromkeys(whole))
 
 
 def _fresh(body: Graph) -> Graph:

@@ -52,7 +52,8 @@ class Memory:
 @dataclass
 class Call:
     """One kernel applied to memory: views of buffers in the order of its parameters (workspaces
-    among them), how many chunks it has, and the number for its errors."""
+    among them), how many chunks it has, and the number for its errors. `same_place` holds pairs of
+    a buffer that it writes and one that it reads, which may be the same memory."""
 
     function: str
     views: tuple[View, ...]
@@ -63,7 +64,7 @@ class Call:
     ops: tuple[str, ...] = ()
     where: Places = ()
     node: int = 0
-    same_place: tuple[int, ...] = ()
+    same_place: tuple[tuple[int, int], ...] = ()
     check: bool = False
     number: int = -1
 
@@ -91,6 +92,8 @@ class Timeline:
 
     def __init__(self) -> None:
         self.items: list[Batch | LoopStep] = []
+        self.replaces: dict[int, int] = {}
+        """The input whose memory an output would like to take."""
         self._open: list[LoopStep] = []
         self._next = 0
         self._spans: dict[int, tuple[int, int]] = {}
@@ -105,7 +108,7 @@ class Timeline:
             return
         here = self._open[-1].items if self._open else self.items
         last = here[-1] if here else None
-        if isinstance(last, Batch) and _independent(last, call) and not call.check:
+        if isinstance(last, Batch) and self._independent(last, call) and not call.check:
             call.number = last.calls[0].number
             last.calls.append(call)
         else:
@@ -120,6 +123,16 @@ class Timeline:
         self.nanoseconds = self.nanoseconds + work
         for view in (*call.reads, *call.writes):
             self._touch(view, call.number)
+
+    def _independent(self, batch: Batch, call: Call) -> bool:
+        """Whether a call may run beside others; one that would like to write over what they read
+        does not."""
+        if len(batch.calls) >= MOST_PARTS or any(c.check for c in batch.calls):
+            return False
+        written = {n for c in batch.calls for n in c.writes}
+        read = {n for c in batch.calls for n in c.reads}
+        mine = {*call.writes, *(self.replaces[n] for n in call.writes if n in self.replaces)}
+        return not (written & {*call.writes, *call.reads} or mine & read)
 
     def _touch(self, number: int, at: int) -> None:
         depth = self._born.setdefault(number, len(self._open))
@@ -173,35 +186,29 @@ def _calls(items: Sequence[Batch | LoopStep]) -> list[Call]:
     return found
 
 
-def _independent(batch: Batch, call: Call) -> bool:
-    if len(batch.calls) >= MOST_PARTS or any(c.check for c in batch.calls):
-        return False
-    written = {n for c in batch.calls for n in c.writes}
-    read = {n for c in batch.calls for n in c.reads}
-    mine = set(call.writes)
-    return not (written & (mine | set(call.reads)) or mine & read)
-
-
 def in_place_inputs(
     timeline: Timeline, memory: Memory, wanted: Mapping[int, int], inputs: Sequence[int]
 ) -> dict[int, int]:
     """Which outputs may take the memory of the input they ask for: the input is read by no other
-    part of the step that writes the output, and by none after it; the writing kernel reads it only
-    where it writes; and no check comes later."""
+    part of the step that writes the output first, and by none after it; the writing kernel reads
+    it only where it writes; and no check comes later."""
     granted: dict[int, int] = {}
     calls = timeline.calls()
     if any(isinstance(item, LoopStep) for item in timeline.items):
         return granted
+    targets = {index: k for k, (kind, index) in enumerate(memory.kinds) if kind == "output"}
     for output, source in wanted.items():
-        number = inputs[source]
-        target = next(k for k, kind in enumerate(memory.kinds) if kind == ("output", output))
+        number, target = inputs[source], targets[output]
         writers = [c for c in calls if target in c.writes]
-        if len(writers) != 1 or source in granted.values() or target in writers[0].reads:
+        if not writers or source in granted.values():
             continue
-        (writer,) = writers
-        if number in writer.reads and number not in writer.same_place:
+        first = min(c.number for c in writers)
+        if timeline.last_check >= first:
             continue
-        others = [c for c in calls if c is not writer and number in c.reads]
-        if all(c.number < writer.number for c in others) and timeline.last_check < writer.number:
+        readers = [c for c in calls if number in c.reads]
+        alone = len(writers) == 1 and target not in writers[0].reads
+        if alone and writers[0] in readers and (target, number) in writers[0].same_place:
+            readers.remove(writers[0])
+        if all(c.number < first for c in readers):
             granted[output] = source
     return granted

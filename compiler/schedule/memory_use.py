@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from intaglio.compiler.dims import Dim
-from intaglio.compiler.loop import Buffer, Check, Expr, Kernel, Let, Load, Loop, Stmt, Store
+from intaglio.compiler.dims import Dim, Size
+from intaglio.compiler.loop import (
+    Buffer,
+    Check,
+    Expr,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Position,
+    Stmt,
+    Store,
+)
 from intaglio.compiler.schedule.domain import address_of
 from intaglio.compiler.schedule.nest import walk
 
@@ -39,27 +50,44 @@ def _expressions(stmt: Stmt) -> list[Expr]:
     return [stmt.value] if isinstance(stmt, Let | Check) else []
 
 
-def read_in_place(kernel: Kernel) -> list[Buffer]:
-    """The buffers that an elementwise kernel loads only at the address where it stores."""
-    loops = [s for s in kernel.body.body if isinstance(s, Loop)]
-    outside = [s for s in kernel.body.body if not isinstance(s, Loop)]
-    if len(loops) != 1 or loops[0].folds or any(isinstance(s, Store) for s in outside):
-        return []
-    inside = loops[0].body
-    if any(isinstance(s, Loop) for s in inside):
-        return []
-    places = {address_of(s.buffer, s.index) for s in inside if isinstance(s, Store)}
-    if len(places) != 1:
-        return []
-    elsewhere = {e.buffer for s in outside for e in _expressions(s) if isinstance(e, Load)}
-    here: list[Buffer] = []
-    for stmt in inside:
-        for expr in _expressions(stmt):
-            if not isinstance(expr, Load):
-                continue
-            plain = all(isinstance(p, int | Dim) for p in expr.index)
-            if plain and address_of(expr.buffer, expr.index) in places:
-                here.append(expr.buffer)
-            else:
-                elsewhere.add(expr.buffer)
-    return [b for b in dict.fromkeys(here) if b not in elsewhere]
+def read_in_place(kernel: Kernel) -> list[tuple[Buffer, Buffer]]:
+    """Pairs of a buffer that a kernel writes and one of the same type that it reads only where it
+    writes the other, and before: such a pair may be the same memory.
+
+    Every element is written once, so the iterations around a store differ in its address; a load
+    from the address that is about to be written can then disturb no other iteration."""
+    stores: dict[Buffer, _Uses] = {}
+    loads: dict[Buffer, _Uses] = {}
+    for order, stmt in enumerate(_statements(kernel.body)):
+        if isinstance(stmt, Store) and stmt.buffer.role == "output":
+            stores.setdefault(stmt.buffer, _Uses()).add(order, stmt.buffer, stmt.index)
+        for expr in walk(_expressions(stmt)):
+            if isinstance(expr, Load) and expr.buffer.role == "input":
+                loads.setdefault(expr.buffer, _Uses()).add(order, expr.buffer, expr.index)
+    return [
+        (written, read)
+        for written, store in stores.items()
+        for read, load in loads.items()
+        if read.dtype == written.dtype
+        and store.place is not None
+        and load.place == store.place
+        and load.last < store.first
+    ]
+
+
+class _Uses:
+    """Where and when a buffer is used: `place` is the address, None when there are several."""
+
+    def __init__(self) -> None:
+        self.place: Size | None = None
+        self.first, self.last = -1, -1
+
+    def add(self, order: int, buffer: Buffer, index: Sequence[Position]) -> None:
+        """Note a use."""
+        plain = all(isinstance(p, int | Dim) for p in index)
+        place = address_of(buffer, index) if plain else None
+        if self.first < 0:
+            self.first, self.place = order, place
+        elif place != self.place:
+            self.place = None
+        self.last = order

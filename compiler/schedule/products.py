@@ -9,11 +9,11 @@ from dataclasses import replace
 from intaglio.compiler.codegen.c import CPrinter
 from intaglio.compiler.codegen.numbers import C_TYPES
 from intaglio.compiler.codegen.printer import Text, Vector
-from intaglio.compiler.dims import Size, loop_variable, product
+from intaglio.compiler.dims import Dim, Size, loop_variable, product
 from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.loop import Buffer, Expr, Load, Local, Position, Unfusable, symbol_of
 from intaglio.compiler.schedule.compose import Composer
-from intaglio.compiler.schedule.domain import Axis, count_rows
+from intaglio.compiler.schedule.domain import Axis, address_of, count_rows
 from intaglio.compiler.schedule.matmul import matmul_kernels, pack_kernels
 from intaglio.compiler.schedule.nest import Nest, walk
 from intaglio.compiler.schedule.storage import dense
@@ -67,6 +67,22 @@ class _Epilogue:
         return list(dict.fromkeys(found))
 
     @property
+    def read_in_place(self) -> list[tuple[Buffer, Buffer]]:
+        """The buffers that are loaded only where a result of their type is stored."""
+        loads: dict[Buffer, set[Size | None]] = {}
+        for expr in walk(e for _, _, e in self._stores):
+            if isinstance(expr, Load):
+                plain = all(isinstance(p, int | Dim) for p in expr.index)
+                place = address_of(expr.buffer, expr.index) if plain else None
+                loads.setdefault(expr.buffer, set()).add(place)
+        return [
+            (written, read)
+            for written, place, _ in self._stores
+            for read, found in loads.items()
+            if found == {address_of(written, place)} and read.dtype == written.dtype
+        ]
+
+    @property
     def plain(self) -> str | None:
         """The result's pointer when nothing is fused and it is dense."""
         buffer = self._target
@@ -109,12 +125,13 @@ def product_of_group(
     name: str,
     printer: Callable[[], CPrinter],
     packed: Buffer | None = None,
-) -> tuple[TemplateResult, list[Buffer], TemplateResult | None]:
+) -> tuple[TemplateResult, list[Buffer], TemplateResult | None, list[tuple[Buffer, Buffer]]]:
     """The kernels of a product with its epilogue, and the buffers in the order of their
     parameters (a workspace, if one is asked for, comes behind them).
 
     With `packed` the second operand is read in its packed form, from there; the kernel that makes
-    it, from p[0] to p[1], comes third."""
+    it, from p[0] to p[1], comes third. Last come the pairs of a result and an operand of the
+    epilogue that may be the same memory."""
     if any(v not in memory for v in node.inputs):
         raise Unfusable("a product's operand that is not in memory")
     a, raw = (memory[v] for v in node.inputs)
@@ -151,4 +168,5 @@ def product_of_group(
         source = matrix(raw, 0)
         source = replace(source, batch=source.batch if each else ())
         pack = pack_kernels(replace(product, batch=each, b=source), "(char *)p[1]")
-    return matmul_kernels(product), buffers, pack
+    same = [pair for pair in store.read_in_place if pair[1] not in (a, b)]
+    return matmul_kernels(product), buffers, pack, same
