@@ -17,10 +17,15 @@ from intaglio.runtime.toolchain import cpu_features
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def call(kind: str, folder: Path, **environment: str) -> dict[str, str]:
+QUICK, ALL = ("mlp",), ("mlp", "lm", "maths")
+
+
+def call(
+    kind: str, folder: Path, parts: tuple[str, ...] = (), **environment: str
+) -> dict[str, str]:
     """Run the worker in a process of its own; its digests."""
     done = subprocess.run(
-        [sys.executable, WORKER, kind, folder], env={**os.environ, **environment},
+        [sys.executable, WORKER, kind, folder, *parts], env={**os.environ, **environment},
         capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -36,22 +41,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def check_cache_and_threads(folder: Path, cache: Path, parts: tuple[str, ...]) -> dict[str, str]:
+    """A process with an empty cache, then warm ones with other numbers of threads."""
+    want = call("run", folder, parts, INTAGLIO_CACHE=str(cache), INTAGLIO_THREADS="2")
+    libraries = sorted(cache.rglob("*.so"))
+    assert len(libraries) > 3
+    for threads in ("1", "3"):
+        made = call("run", folder, parts, INTAGLIO_CACHE=str(cache), INTAGLIO_THREADS=threads)
+        assert made == want
+    assert sorted(cache.rglob("*.so")) == libraries, "a warm start compiles nothing"
+    return want
+
+
+def test_warm_cache_and_number_of_threads(folder: Path, tmp_path: Path) -> None:
+    assert len(set(check_cache_and_threads(folder, tmp_path, QUICK).values())) > 10
+
+
 @pytest.fixture(scope="module")
 def want(folder: Path) -> dict[str, str]:
-    """What a process gives whose cache was empty."""
-    cache = folder / "cache"
-    made = call("run", folder, INTAGLIO_CACHE=str(cache), INTAGLIO_THREADS="2")
+    """What all parts give."""
+    made = check_cache_and_threads(folder, folder / "cache", ALL)
     assert len(made) > 100 and len(set(made.values())) > 80
     return made
-
-
-def test_warm_cache_and_number_of_threads(folder: Path, want: dict[str, str]) -> None:
-    cache = folder / "cache"
-    libraries = sorted(cache.rglob("*.so"))
-    assert len(libraries) > 10
-    for threads in ("1", "3"):
-        assert call("run", folder, INTAGLIO_CACHE=str(cache), INTAGLIO_THREADS=threads) == want
-    assert sorted(cache.rglob("*.so")) == libraries, "a warm start compiles nothing"
 
 
 def test_the_files_do_not_depend_on_the_process(folder: Path, tmp_path: Path) -> None:
@@ -67,7 +78,7 @@ def test_the_files_do_not_depend_on_the_process(folder: Path, tmp_path: Path) ->
 def test_other_vectors(folder: Path, want: dict[str, str], tmp_path: Path, flags: str) -> None:
     if "avx512" in flags and "avx512f" not in cpu_features():
         pytest.skip("this machine has no AVX-512 to do without")
-    assert call("run", folder, INTAGLIO_CACHE=str(tmp_path), INTAGLIO_CFLAGS=flags) == want
+    assert call("run", folder, ALL, INTAGLIO_CACHE=str(tmp_path), INTAGLIO_CFLAGS=flags) == want
 
 
 @pytest.mark.long
@@ -79,7 +90,7 @@ def test_other_compilers(folder: Path, want: dict[str, str], tmp_path: Path, com
         pytest.importorskip("ziglang")
     elif shutil.which(compiler) is None:
         pytest.skip(f"there is no {compiler} on this machine")
-    assert call("run", folder, INTAGLIO_CACHE=str(tmp_path), CC=command) == want
+    assert call("run", folder, ALL, INTAGLIO_CACHE=str(tmp_path), CC=command) == want
 
 
 @pytest.mark.long

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+Keep = Callable[[str, Any], None]
 
 
 def digest(value: Any) -> str:
@@ -44,35 +47,53 @@ def make(folder: Path) -> None:
     program.save(folder / "maths.ig")
 
 
-def run(folder: Path) -> dict[str, str]:
-    """Run everything; the second size of each runs in the general form."""
+def train_classifier(keep: Keep, folder: Path) -> None:
+    """The second size runs in the general form, and over several threads."""
     from intaglio.runtime import load
 
+    model, random = load(folder / "mlp.ig"), np.random.default_rng(0)
+    for k, rows in enumerate((32, 2500, 7)):
+        x = random.standard_normal((rows, 16)).astype(np.float32)
+        keep(f"mlp.{k}", model.train_step(x, random.integers(0, 5, rows)))
+    keep("mlp.forward", model(x))
+    for name, value in model.state_dict().items():
+        keep(name, value)
+
+
+def train_transformer(keep: Keep, folder: Path) -> None:
+    from intaglio.runtime import load
+
+    model, random = load(folder / "lm.ig"), np.random.default_rng(0)
+    for k, size in enumerate(((3, 8), (2, 16), (40, 16))):
+        x, t = random.integers(0, 11, size), random.integers(0, 11, size)
+        keep(f"lm.{k}", model.train_step(x, t))
+    for name, value in model.state_dict().items():
+        keep(f"lm.{name}", value)
+
+
+def compute(keep: Keep, folder: Path) -> None:
+    from intaglio.runtime import load
+
+    model, random = load(folder / "maths.ig"), np.random.default_rng(0)
+    for k, rows in enumerate((1, 70, 600)):
+        x = random.standard_normal((rows, 333)) * 2
+        keep(f"maths.{k}", model(x.astype(np.float32)))
+        keep(f"wide.{k}", model.wide(x))
+
+
+PARTS = {"mlp": train_classifier, "lm": train_transformer, "maths": compute}
+
+
+def run(folder: Path, parts: Sequence[str]) -> dict[str, str]:
+    """Run these parts; a digest per result."""
     made: dict[str, str] = {}
 
     def keep(name: str, value: Any) -> None:
         for k, part in enumerate(value if isinstance(value, tuple) else (value,)):
             made[f"{name}.{k}"] = digest(part)
 
-    random = np.random.default_rng(0)
-    model = load(folder / "mlp.ig")
-    for k, rows in enumerate((2500, 32, 7)):
-        x = random.standard_normal((rows, 16)).astype(np.float32)
-        keep(f"mlp.{k}", model.train_step(x, random.integers(0, 5, rows)))
-        keep(f"mlp.forward.{k}", model(x))
-    for name, value in model.state_dict().items():
-        keep(name, value)
-    model = load(folder / "lm.ig")
-    for k, size in enumerate(((3, 8), (2, 16), (40, 16))):
-        x, t = random.integers(0, 11, size), random.integers(0, 11, size)
-        keep(f"lm.{k}", model.train_step(x, t))
-    for name, value in model.state_dict().items():
-        keep(f"lm.{name}", value)
-    model = load(folder / "maths.ig")
-    for k, rows in enumerate((1, 70, 600)):
-        x = random.standard_normal((rows, 333)) * 2
-        keep(f"maths.{k}", model(x.astype(np.float32)))
-        keep(f"wide.{k}", model.wide(x))
+    for part in parts:
+        PARTS[part](keep, folder)
     return made
 
 
@@ -82,4 +103,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(place)
     else:
-        print(json.dumps(run(place)))
+        print(json.dumps(run(place, sys.argv[3:])))
