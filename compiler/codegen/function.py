@@ -3,8 +3,9 @@ translation units that are compiled in parallel."""
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from intaglio.compiler.codegen.head import C_HEAD, CUDA_HEAD, PARTS
@@ -14,8 +15,11 @@ from intaglio.compiler.loop import symbol_of
 from intaglio.compiler.schedule.storage import View
 from intaglio.compiler.steps import Batch, Call, LoopStep, Memory, Timeline
 
-UNIT_LINES: Final = 1500
-"""Lines of kernels in one translation unit; gcc takes about a millisecond for each."""
+UNIT_WORK: Final = 100
+"""Block operations in one translation unit; gcc takes about two milliseconds for each."""
+KERNEL_WORK: Final = 4
+"""What a kernel costs beyond its block operations, in the same unit."""
+_BLOCK_OPERATION: Final = re.compile(r"\big(?:32|64)_(?!load|store|splat)\w+\(")
 WORTH_THREADS: Final = 20_000
 """Nanoseconds of work on one core below which a function runs on one thread."""
 NAME: Final = "IG_NAME"
@@ -54,8 +58,8 @@ def function_sources(lowered: Lowered, target: str) -> tuple[str, ...]:
     kernels = [text.replace(NAME, name) for text, name in lowered.texts.items()]
     if target == "cuda":
         return ("\n".join([CUDA_HEAD, *kernels]),)
-    units = list(_units(kernels))
     body = lowered.packings.text(NAME) + _Body(lowered).text()
+    units = _units(kernels)
     if len(units) <= 1:
         return ("\n".join([C_HEAD, "#define IG_KERNEL static", *kernels, PARTS, body]),)
     hidden = '#define IG_KERNEL __attribute__((visibility("hidden")))'
@@ -63,24 +67,28 @@ def function_sources(lowered: Lowered, target: str) -> tuple[str, ...]:
     declared = [
         f"IG_KERNEL void {n}(const ig_worker *, const void *, int64_t, int64_t);" for n in names
     ]
-    kernels = [_SHARED.sub(r"IG_KERNEL void \1(", text) for text in kernels]
-    units = list(_units(kernels))
     first = "\n".join([C_HEAD, hidden, *declared, PARTS, body])
-    return (first, *("\n".join([C_HEAD, hidden, *declared, *unit]) for unit in units))
+    shared = [[_SHARED.sub(r"IG_KERNEL void \1(", text) for text in unit] for unit in units]
+    return (first, *("\n".join([C_HEAD, hidden, *unit]) for unit in shared))
 
 
-def _units(kernels: Sequence[str]) -> Iterator[list[str]]:
-    unit: list[str] = []
-    lines = 0
-    for text in kernels:
-        count = text.count("\n")
-        if unit and lines + count > UNIT_LINES:
-            yield unit
-            unit, lines = [], 0
-        unit.append(text)
-        lines += count
-    if unit:
-        yield unit
+def _units(kernels: Sequence[str]) -> list[list[str]]:
+    """The kernels dealt out over units of about equal work, an even number of them; the largest
+    kernel first, each to the unit that has the least."""
+    works = [KERNEL_WORK + len(_BLOCK_OPERATION.findall(text)) for text in kernels]
+    count = -(-sum(works) // UNIT_WORK)
+    if count <= 1:
+        return [list(kernels)] if kernels else []
+    units = [(0, k) for k in range(count + count % 2)]
+    place = {}
+    for number in sorted(range(len(kernels)), key=lambda k: -works[k]):
+        load, unit = heapq.heappop(units)
+        place[number] = unit
+        heapq.heappush(units, (load + works[number], unit))
+    made: list[list[str]] = [[] for _ in units]
+    for number, text in enumerate(kernels):
+        made[place[number]].append(text)
+    return [unit for unit in made if unit]
 
 
 class _Body:
@@ -98,7 +106,7 @@ class _Body:
         work = self._size(self._lowered.timeline.nanoseconds)
         return "\n".join(
             [
-                "static int ig_f0_body(ig_worker *w, const void *args) {",
+                "IG_ONCE static int ig_f0_body(ig_worker *w, const void *args) {",
                 "  void *const *const b = ((const ig_args *)args)->p;",
                 "  const int64_t *const dims = ((const ig_args *)args)->dims;",
                 "  (void)b; (void)dims; (void)w;",

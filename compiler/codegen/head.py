@@ -12,10 +12,18 @@ typedef struct { void *const *p; const int64_t *dims; int32_t node; } ig_args;
   const int64_t *const dims = ((const ig_args *)args)->dims; (void)p; (void)dims; (void)w;
 #define IG_REPORT_INDEX(value, bound) \\
   w->ctx->report(w, IG_INDEX, ((const ig_args *)args)->node, (value), (bound))
+#if defined(__clang__)
+#define IG_ONCE __attribute__((optnone, noinline))
+#elif defined(__GNUC__)
+#define IG_ONCE __attribute__((optimize("O0")))
+#else
+#define IG_ONCE
+#endif
 IG_INLINE int64_t ig_minimum_of(int64_t a, int64_t b) { return a < b ? a : b; }
 IG_INLINE int64_t ig_maximum_of(int64_t a, int64_t b) { return a > b ? a : b; }
 """
-"""Pointers and sizes of one step, how a kernel gets at them, and index helpers."""
+"""Pointers and sizes of one step, how a kernel gets at them, a mark for code that runs once per call
+(optimising a body of many steps took gcc a quarter of a second), and index helpers."""
 
 PARTS: Final = """\
 typedef struct { ig_kernel kernel; ig_args args; int64_t first; } ig_part;

@@ -174,17 +174,17 @@ def test_cuda_text_of_all_ops_compiles(tmp_path: Path) -> None:
 def test_several_translation_units_link() -> None:
     from intaglio.compiler.codegen import function
 
-    before = function.UNIT_LINES
+    before = function.UNIT_WORK
     b = Builder()
     x = b.input(TensorType(float32, (64, 100)))
     y = b.matmul(x, b.permute(x, axes=(1, 0)))
     outputs = [b.sum(b.exp(x), axes=(0,)), b.sum(x, axes=(1,)), y]
     graph = b.graph(outputs)
     try:
-        function.UNIT_LINES = 40  # type: ignore[misc]
+        function.UNIT_WORK = 10  # type: ignore[misc]
         units = lower(graph, sizes={})
     finally:
-        function.UNIT_LINES = before  # type: ignore[misc]
+        function.UNIT_WORK = before  # type: ignore[misc]
     assert len(units.sources) > 1
     a = np.random.default_rng(0).standard_normal((64, 100)).astype(np.float32)
     (whole,) = build([lower(graph, sizes={})])
