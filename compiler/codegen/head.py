@@ -22,8 +22,8 @@ typedef struct { void *const *p; const int64_t *dims; int32_t node; } ig_args;
 IG_INLINE int64_t ig_minimum_of(int64_t a, int64_t b) { return a < b ? a : b; }
 IG_INLINE int64_t ig_maximum_of(int64_t a, int64_t b) { return a > b ? a : b; }
 """
-"""Pointers and sizes of one step, how a kernel gets at them, a mark for code that runs once per call
-(optimising a body of many steps took gcc a quarter of a second), and index helpers."""
+"""Pointers and sizes of one step, how a kernel gets at them, a mark for code that runs once in a
+call (optimising a body of many steps took gcc a quarter of a second), and index helpers."""
 
 PARTS: Final = """\
 typedef struct { ig_kernel kernel; ig_args args; int64_t first; } ig_part;
