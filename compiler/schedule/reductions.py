@@ -107,7 +107,8 @@ def _chunk_kernel(
     reads = [b for b in buffers if b.role == "input"]
     if group.space.by_row:
         return RowKernel(part, [*kept, chunk], [axis], [*reads, *parts]).kernel()
-    return ColumnKernel(part, [chunk, *kept], [axis], [*reads, *parts]).kernel()
+    lanes = kept or [Axis(loop_variable("k", 1), 1)]  # chunks are not lanes: the last is shorter
+    return ColumnKernel(part, [chunk, *lanes], [axis], [*reads, *parts]).kernel()
 
 
 def _join_kernel(

@@ -88,3 +88,19 @@ def test_random_nets_agree(tmp_path: Path) -> None:
 def test_many_random_nets_agree(tmp_path: Path) -> None:
     for seed in range(QUICK, LONG):
         check(seed, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(33, 33, 1), (2000, 1), (513, 1, 1), (3, 700, 1, 1)])
+def test_a_single_long_column(shape: tuple[int, ...]) -> None:
+    """The last dim is kept and has one element, so that no axis is left for the lanes."""
+    axes = (0, 1) if len(shape) == 3 else 0 if len(shape) == 2 else 1
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    given = ig.from_numpy(x)
+
+    def f(x: ig.Tensor) -> tuple[ig.Tensor, ...]:
+        return (x * x).sum(axes), x.amax(axes), (x + 1).sum(axes) * 2
+
+    eager = f(given)
+    assert [bits(y) for y in ig.jit(f)(given)] == [bits(y) for y in eager]
+    np.testing.assert_allclose(eager[0].numpy(), (x * x).sum(axes), rtol=1e-5)
+    np.testing.assert_array_equal(eager[1].numpy(), x.max(axes))
