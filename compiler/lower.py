@@ -1,4 +1,4 @@
-"""Lowers a whole function to C: kernels, the order they run in, and the memory they need.
+"""Lowers a whole function to C or CUDA: kernels, the order they run in, and the memory they need.
 
 `lower` walks a fused graph. A node that is only another look at its operand becomes a view and
 costs nothing; every other node becomes one or a few kernels, each a *step* of the function.
@@ -14,6 +14,7 @@ from intaglio.compiler.dims import symbols
 from intaglio.compiler.ir import Graph
 from intaglio.compiler.lowered import BufferSpec, Lowered, StepInfo
 from intaglio.compiler.lowering import Lowering
+from intaglio.compiler.lowering_cuda import CudaLowering
 from intaglio.compiler.passes.specialise import specialise
 from intaglio.compiler.steps import Memory, in_place_inputs
 
@@ -37,7 +38,11 @@ def lower(
     if sizes is not None:
         graph = specialise(graph, sizes)
     names = tuple(symbols(*(s for v in graph.inputs for s in v.type.shape)))
-    lowering = Lowering(graph, names, target, lanes, packable, in_place)
+    lowering: Lowering
+    if target == "cuda":
+        lowering = CudaLowering(graph, names, in_place)
+    else:
+        lowering = Lowering(graph, names, lanes, packable, in_place)
     lowering.run()
     memory = lowering.memory
     aliases = in_place_inputs(lowering.timeline, memory, in_place or {}, lowering.inputs)
@@ -53,6 +58,7 @@ def lower(
         nodes=tuple(lowering.nodes),
         nanoseconds=lowering.timeline.nanoseconds,
         packs=lowering.packings.specs(),
+        launches=lowering.launches(),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from intaglio.compiler.dims import Size
 from intaglio.compiler.dtypes import DType
+from intaglio.compiler.launch import Launch, LaunchLoop
 from intaglio.compiler.where import Places
 
 
@@ -63,7 +64,9 @@ class Lowered:
     """A function as text: the translation units, the entry point's name, what `dims[]` and
     `buffers[]` hold in order, bytes of scratch per thread, and what is known of the steps.
 
-    `nodes` gives, for the number in an error record, the op and the places of the node."""
+    `nodes` gives, for the number in an error record, the op and the places of the node. For CUDA
+    `launches` is the plan by which the host runs the kernels, and `scratch_bytes` what the largest
+    grid needs; there is no entry point."""
 
     sources: tuple[str, ...]
     entry: str
@@ -75,3 +78,4 @@ class Lowered:
     nodes: tuple[tuple[str, Places], ...]
     nanoseconds: Size
     packs: tuple[PackSpec, ...] = ()
+    launches: tuple[Launch | LaunchLoop, ...] = ()

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from intaglio.compiler.codegen.c import CPrinter, kernel_text, scratch_bytes
-from intaglio.compiler.codegen.cuda import cuda_kernel_text
 from intaglio.compiler.dims import Dim, Size, loop_variable, maximum
 from intaglio.compiler.dtypes import dtype_of, uint8
 from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Literal, Node, Value
+from intaglio.compiler.launch import Launch, LaunchLoop
 from intaglio.compiler.loop import Buffer, Kernel, Unfusable
 from intaglio.compiler.op import Op, op_named
 from intaglio.compiler.packing import Packings, packed_buffer, packing_of
@@ -47,12 +47,11 @@ class Lowering:
         self,
         graph: Graph,
         size_names: Sequence[str],
-        target: str,
         lanes: int | None,
         packable: Collection[int] = (),
         in_place: Mapping[int, int] | None = None,
     ) -> None:
-        self.graph, self.target, self._lanes = graph, target, lanes
+        self.graph, self._lanes = graph, lanes
         self.dims = {name: k for k, name in enumerate(size_names)}
         self.memory = Memory()
         self.timeline = Timeline()
@@ -85,6 +84,10 @@ class Lowering:
         self._nodes(self.graph)
         for value, view in zip(self.graph.outputs, self._outputs, strict=True):
             self._deliver(value, view)
+
+    def launches(self) -> tuple[Launch | LaunchLoop, ...]:
+        """What a device has to launch; nothing where the text runs its steps itself."""
+        return ()
 
     def _assign(self, graph: Graph, value: Value, view: View) -> None:
         """Let the node that makes a value, or what it is a reshape of, write to this place."""
@@ -266,19 +269,15 @@ class Lowering:
         function = self.texts.setdefault(text, f"k{len(self.texts)}")
         loop = kernel.body
         chunks = (loop.extent + loop.grain - 1) // loop.grain if loop.grain != 1 else loop.extent
-        scratch: Size = 0
-        for buffer in kernel.scratch:
-            scratch = scratch + scratch_bytes(buffer.shape, buffer.dtype)
-        self.scratch = maximum(self.scratch, scratch)
         views = tuple(places[b] for b in kernel.buffers)
         reads = [places[b] for b in kernel.buffers if b.role == "input" or b in used and used[b]]
         writes = [places[b] for b in kernel.buffers if b.role == "output"]
-        self.timeline.add(
+        self._append(
             Call(
                 function,
                 views,
-                _numbers(reads),
-                _numbers(writes),
+                numbers_of(reads),
+                numbers_of(writes),
                 chunks,
                 kernel_nanoseconds(kernel),
                 ops,
@@ -289,9 +288,16 @@ class Lowering:
             )  # fmt: skip
         )
 
+    def _append(self, call: Call) -> None:
+        """Make a call the next one."""
+        self.timeline.add(call)
+
     def _print(self, kernel: Kernel) -> str:
-        if self.target == "cuda":
-            return cuda_kernel_text(kernel, NAME, self.dims)
+        """A kernel's text."""
+        scratch: Size = 0
+        for buffer in kernel.scratch:
+            scratch = scratch + scratch_bytes(buffer.shape, buffer.dtype)
+        self.scratch = maximum(self.scratch, scratch)
         return kernel_text(kernel, NAME, self.dims, self._lanes)
 
     def _copy(self, value: Value, source: View, target: View) -> None:
@@ -344,8 +350,6 @@ class Lowering:
         self._kernel(make(node, memory, buffer), places, (node.op,), where)
 
     def _product(self, graph: Graph, node: Node, where: Places) -> None:
-        if self.target == "cuda":
-            raise Unfusable("matrix products have no CUDA schedule yet")
         memory = self._memory(graph)
         results = self._results(graph)
         places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
@@ -372,12 +376,12 @@ class Lowering:
         ops = tuple(n.op for n in graph.nodes)
         for step in made.steps:
             function = step.function.replace(NAME, name)
-            self.timeline.add(
+            self._append(
                 Call(
                     function,
                     tuple(views),
-                    _numbers([*reads, *work]),
-                    _numbers([*writes, *work]),
+                    numbers_of([*reads, *work]),
+                    numbers_of([*writes, *work]),
                     step.chunks,
                     step.nanoseconds,
                     ops,
@@ -464,6 +468,7 @@ def _fresh(body: Graph) -> Graph:
     return Graph(inputs, tuple(nodes), outputs)
 
 
-def _numbers(views: Sequence[View]) -> tuple[int, ...]:
+def numbers_of(views: Sequence[View]) -> tuple[int, ...]:
+    """The buffers that views look at."""
     found = [v.buffer for v in views] + [v.other for v in views if v.other is not None]
     return tuple(dict.fromkeys(found))

@@ -50,9 +50,10 @@ def matmul_kernels(product: Product) -> TemplateResult:
     if 0 in (*product.batch, product.m, product.n):
         return _nothing(product)
     if product.dtype.name not in C_TYPES:
-        step = Step(product.name, product_of(product.batch) * product.m, _nanoseconds(product))
+        rows = product_of(product.batch) * product.m
+        step = Step(product.name, rows, product_nanoseconds(product))
         return TemplateResult(text=integer_text(product), steps=(step,))
-    product = _joined(product)
+    product = joined(product)
     cut = Cut(_groups(product), _blocks(product))
     wide, narrow = tilings(product, cut.blocks)
     parts = [Tile.of(product, is_blocked(product)).text(wide, narrow), _panel_text(product)]
@@ -62,7 +63,7 @@ def matmul_kernels(product: Product) -> TemplateResult:
     chunks = product_of(product.batch) * cut.blocks * cut.groups
     return TemplateResult(
         text="\n".join(parts) + "\n",
-        steps=(Step(product.name, chunks, _nanoseconds(product)),),
+        steps=(Step(product.name, chunks, product_nanoseconds(product)),),
         scratch=_scratch(product),
     )
 
@@ -138,7 +139,7 @@ class _Unjoined:
         ]
 
 
-def _joined(product: Product) -> Product:
+def joined(product: Product) -> Product:
     """The same product with batch dimensions joined to the rows, where B is the same for all of
     them and A's rows go on at the same stride."""
     while product.batch and (product.b.batch[-1] == 0 or product.batch[-1] == 1):
@@ -188,7 +189,7 @@ def _blocks(product: Product) -> Size:
     return maximum(1, maximum(_ceil(product.m, BLOCK_ROWS), wanted))
 
 
-def _nanoseconds(product: Product) -> Size:
+def product_nanoseconds(product: Product) -> Size:
     """Work of the product on one core: arithmetic, and B read or packed once."""
     area = product_of(product.batch) * product.n * product.k
     return area * product.m // (400 // product.dtype.size) + area // 4 + 100

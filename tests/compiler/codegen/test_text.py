@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -20,7 +19,6 @@ from intaglio.compiler.passes.fuse import fuse
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Where
 from tests.compiler.codegen.harness import COMPILER, PRELUDE, build
-from tests.samples import cases, graph_of
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler on this machine")
 HOSTILE = (
@@ -132,42 +130,6 @@ def test_sizes_as_text() -> None:
     n, m = Dim("n"), Dim("m")
     text = size_text(n * m * 2 - 3 + (n + 1) // 4, lambda s: s.name)
     assert text == "((n + 1) / 4) + m * n * 2 - 3"
-
-
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on this machine")
-def test_cuda_text_of_all_ops_compiles(tmp_path: Path) -> None:
-    """One sample of each op, in two files."""
-    import re
-
-    from intaglio.compiler.codegen.head import CUDA_HEAD
-
-    seen: set[str] = set()
-    parts: list[str] = []
-    for case in cases():
-        if case.op in seen or case.op in ("matmul", "scan", "custom_vjp", "fused"):
-            continue
-        if all(0 in a.shape or a.ndim == 0 for a in case.operands) and case.operands:
-            continue
-        seen.add(case.op)
-        (text,) = lower(graph_of(case), sizes={}, target="cuda").sources
-        parts.append(re.sub(r"\b(k\d+)\b", rf"{case.op}_\1", text))
-    assert len(parts) > 60
-    b = Builder()
-    x = b.input(TensorType(float32, (64, 1000)))
-    e = b.exp(b.sub(x, b.expand(b.max(x, axes=(1,)), shape=(64, 1000), axes=(0,))))
-    y = b.div(e, b.expand(b.sum(e, axes=(1,)), shape=(64, 1000), axes=(0,)))
-    (text,) = lower(fuse(b.graph([y])), sizes={}, target="cuda").sources
-    assert "__shfl_down_sync" in text
-    parts.append(text)
-    running = []
-    for k, half in enumerate((parts[::2], parts[1::2])):
-        (tmp_path / f"{k}.cu").write_text(CUDA_HEAD + "\n".join(half).replace(CUDA_HEAD, ""))
-        command = ["nvcc", "-arch=sm_80", "-fmad=false", "-cubin", f"-I{PRELUDE}"]
-        command += [str(tmp_path / f"{k}.cu"), "-o", str(tmp_path / f"{k}.cubin")]
-        running.append(subprocess.Popen(command, stderr=subprocess.PIPE))
-    for process in running:
-        _, message = process.communicate(timeout=300)
-        assert process.returncode == 0, message.decode()[-3000:]
 
 
 @needs_compiler

@@ -1,0 +1,140 @@
+"""Lowers the steps of a function to CUDA kernels and the plan that launches them.
+
+The rules are those of `lowering`; only how a kernel is printed and launched differs. A loop of
+steps is a loop of launches: the host runs it, and the pointers move with its rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from intaglio.compiler.codegen.cuda import CudaPrinter, Layout, cuda_kernel
+from intaglio.compiler.codegen.indices import affine
+from intaglio.compiler.codegen.numbers import C_TYPES
+from intaglio.compiler.dims import Size, maximum
+from intaglio.compiler.errors import CompileError
+from intaglio.compiler.ir import Graph, Node
+from intaglio.compiler.launch import Launch, LaunchLoop, Pointer, Turn
+from intaglio.compiler.loop import Buffer, Kernel, symbol_of
+from intaglio.compiler.lowering import NAME, Lowering, numbers_of
+from intaglio.compiler.schedule.matmul import joined, product_nanoseconds
+from intaglio.compiler.schedule.matmul_cuda import cuda_product
+from intaglio.compiler.schedule.products import group_product
+from intaglio.compiler.schedule.storage import View
+from intaglio.compiler.steps import Batch, Call, LoopStep
+from intaglio.compiler.where import Places
+
+
+@dataclass
+class CudaCall(Call):
+    """A call with the way it is launched."""
+
+    layout: Layout = Layout((0, 0), (0, 0))
+
+
+class CudaLowering(Lowering):
+    """One function being lowered to CUDA."""
+
+    def __init__(
+        self, graph: Graph, size_names: Sequence[str], in_place: Mapping[int, int] | None = None
+    ) -> None:
+        super().__init__(graph, size_names, None, (), in_place)
+        self._layout = CudaCall.layout
+
+    def launches(self) -> tuple[Launch | LaunchLoop, ...]:
+        """The plan of launches."""
+        return tuple(self._plan(self.timeline.items, ()))
+
+    def _print(self, kernel: Kernel) -> str:
+        text, self._layout = cuda_kernel(kernel, NAME, self.dims)
+        return text
+
+    def _append(self, call: Call) -> None:
+        """Remember with each call how its kernel, printed just before, is launched."""
+        layout = self._layout
+        self.scratch = maximum(self.scratch, layout.grid[0] * layout.scratch)
+        known = {f.name: getattr(call, f.name) for f in fields(Call)}
+        super()._append(CudaCall(**known, layout=layout))
+
+    def _printer(self) -> CudaPrinter:
+        return CudaPrinter(self.dims)
+
+    def _product(self, graph: Graph, node: Node, where: Places) -> None:
+        memory, results = self._memory(graph), self._results(graph)
+        places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
+        pairs = [(v, b) for v, b, _ in results]
+        made = group_product(graph, node, memory, pairs, NAME, self._printer)
+        for value, _, view in results:
+            self.views[value] = view
+        text, self._layout = cuda_product(joined(made.product), parameters(made.buffers))
+        name = self.texts.setdefault(text, f"k{len(self.texts)}")
+        reads = [places[b] for b in made.buffers if b.role == "input"]
+        writes = [places[b] for b in made.buffers if b.role == "output"]
+        self._append(
+            Call(
+                name,
+                tuple(places[b] for b in made.buffers),
+                numbers_of(reads),
+                numbers_of(writes),
+                self._layout.grid[0],
+                product_nanoseconds(made.product),
+                tuple(n.op for n in graph.nodes),
+                where,
+            )  # fmt: skip
+        )
+
+    # ------------------------------------------------------------------------------ the launch plan
+
+    def _plan(
+        self, items: Sequence[Batch | LoopStep], loops: tuple[LoopStep, ...]
+    ) -> list[Launch | LaunchLoop]:
+        found: list[Launch | LaunchLoop] = []
+        for item in items:
+            if isinstance(item, LoopStep):
+                body = tuple(self._plan(item.items, (*loops, item)))
+                found.append(LaunchLoop(item.length, body))
+            else:
+                found += [self._launch(call, loops) for call in item.calls]
+        return found
+
+    def _launch(self, call: Call, loops: tuple[LoopStep, ...]) -> Launch:
+        assert isinstance(call, CudaCall)
+        layout = call.layout
+        pointers = tuple(self._pointer(view, loops) for view in call.views)
+        return Launch(
+            call.function,
+            pointers,
+            layout.grid,
+            layout.block,
+            layout.shared,
+            layout.scratch,
+            call.node,
+            call.number,
+        )
+
+    def _pointer(self, view: View, loops: tuple[LoopStep, ...]) -> Pointer:
+        size = self.memory.types[view.buffer].dtype.size
+        offset = _turn(view.offset * size, loops)
+        if view.other is None or view.round is None:
+            return Pointer(view.buffer, offset)
+        return Pointer(view.buffer, offset, view.other, _turn(view.round, loops))
+
+
+def parameters(buffers: Sequence[Buffer]) -> list[str]:
+    """The declarations of a kernel's buffers."""
+    return [
+        f"{'const ' if b.role == 'input' else ''}{C_TYPES[b.dtype.name]} *b{k}"
+        for k, b in enumerate(buffers)
+    ]
+
+
+def _turn(size: Size, loops: Sequence[LoopStep]) -> Turn:
+    """A size that depends on the rounds of the loops around."""
+    steps: list[Size] = []
+    for loop in loops:
+        parts = affine(size, symbol_of(loop.round))
+        if parts is None:
+            raise CompileError("scan: memory that does not move evenly from round to round")
+        size, step = parts
+        steps.append(step)
+    return Turn(size, tuple(steps))
