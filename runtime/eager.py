@@ -57,7 +57,7 @@ def evaluator(
         return _ufunc(rule, types, results) or _reference(rule, attributes)
     if any(isinstance(value, Graph) for value in attributes.values()):
         return _loop(rule, attributes)
-    if any(size == 0 for t in types for size in t.shape):
+    if any(size == 0 for t in (*types, *results) for size in t.shape):
         return _reference(rule, attributes)
     return kernel_evaluator(rule, types, results, attributes)
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from intaglio.compiler.dims import Dim, Shape
+from intaglio.compiler.dtypes import uint8
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.op import Builder, Op
 from intaglio.compiler.ops.elementwise import Elementwise
@@ -42,6 +43,8 @@ def kernel_evaluator(
     """The evaluator that runs the op's own kernel for operands of these types."""
     if isinstance(rule, Elementwise):
         return _elementwise(rule, types, results[0])
+    if getattr(rule, "flat", False):
+        return _flat(rule, types, results[0], attributes)
     if isinstance(rule, Reduction):
         return _reduction(rule, types[0], results[0], attributes["axes"])
     if isinstance(rule, Matmul):
@@ -68,6 +71,36 @@ def _one(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -
     b = Builder()
     operands = [b.input(t) for t in types]
     return b.graph(b.apply(rule.name, operands, attributes))
+
+
+def _flat(
+    rule: Op, types: Sequence[TensorType], result: TensorType, attributes: Mapping[str, Any]
+) -> Evaluator:
+    rest = {name: value for name, value in attributes.items() if name != "shape"}
+
+    def graph() -> Graph:
+        b = Builder()
+        operands = [b.input(t) for t in types]
+        b.input(TensorType(uint8, (Dim("n"),)))
+        return b.graph(b.apply(rule.name, operands, {**rest, "shape": (Dim("n"),)}))
+
+    kernel = _kernel((rule.name, *map(str, types), *rest.items()), graph)
+    shape: tuple[Any, ...] = result.shape
+    dtype, length = result.dtype.numpy, _count(shape)
+    quick: Row | None = None
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        nonlocal quick
+        dense = [_dense(a) for a in arrays]
+        if quick is None:
+            (made,) = kernel([*dense, np.empty(length, np.uint8)])
+            quick = kernel.row()
+            return (made.reshape(shape),)
+        made = np.empty(shape, dtype)
+        quick([*dense, dense[0]], length, made)
+        return (made,)
+
+    return run
 
 
 def _elementwise(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evaluator:

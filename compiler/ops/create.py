@@ -192,6 +192,7 @@ class RandomBits(_Created):
     counting row by row."""
 
     name, exact = "random_bits", "u"
+    flat = True  # eager kernels serve every shape as one row
     samples = tuple(
         Sample(np.array(seed, np.int64), np.array(draw, np.int64), shape=shape, word=word)
         for seed, draw, shape, word in (

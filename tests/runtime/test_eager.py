@@ -122,3 +122,18 @@ def test_eager_is_compiled_bit_for_bit(op: str) -> None:
     assert len(made) == len(want)
     for a, c in zip(want, made, strict=True):
         assert same_bits(a, c)
+
+
+def test_random_bits_of_every_shape_come_from_one_kernel() -> None:
+    from intaglio.compiler.ops.create import philox
+    from intaglio.runtime import build
+
+    seed, draw = np.array(-5), np.array(1 << 33)
+    before = None
+    for shape in ((7,), (3, 70), (), (0, 4), (64, 100), (7,)):
+        (bits,) = evaluate("random_bits", [seed, draw], {"shape": shape, "word": 3})
+        expected = philox(-5, 1 << 33, int(np.prod(shape)), 3).reshape(shape)
+        assert bits.dtype == np.uint32
+        np.testing.assert_array_equal(bits, expected)
+        before = build.compiled[0] if before is None else before
+        assert build.compiled[0] == before
