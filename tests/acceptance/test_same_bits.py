@@ -83,7 +83,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = ("mlp-sgd", "norms", "gathers")
+WAYS = [n if n in QUICK else pytest.param(n, marks=pytest.mark.long) for n in CASES]
+
+
+@pytest.mark.parametrize("name", WAYS)
 def test_steps_agree_eagerly_compiled_and_loaded(name: str, tmp_path: Path) -> None:
     make, optimizer, batch, specs = CASES[name]
     batches = [batch(k) for k in range(4)]
@@ -103,7 +107,9 @@ def test_steps_agree_eagerly_compiled_and_loaded(name: str, tmp_path: Path) -> N
     assert not np.array_equal(known["optim.step"], 0)
 
 
-@pytest.mark.parametrize("name", ["mlp-sgd", "gathers", "transformer"])
+@pytest.mark.parametrize(
+    "name", ["mlp-sgd", "gathers", pytest.param("transformer", marks=pytest.mark.long)]
+)
 def test_jitted_steps_agree_with_eager_ones(name: str) -> None:
     make, optimizer, batch, _ = CASES[name]
     batches = [batch(2 * k) for k in range(3)]

@@ -57,6 +57,7 @@ def test_causal_means_that_what_follows_is_not_read() -> None:
     assert np.abs(a[0, 5:] - b[0, 5:]).max() > 1e-3
 
 
+@pytest.mark.long
 def test_specialised_and_general_forms_agree(tmp_path: Path) -> None:
     n, t = ig.Dim("n", max=64), ig.Dim("t", max=16)
     spec = ig.spec((n, t), ig.int64)
