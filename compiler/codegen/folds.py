@@ -22,7 +22,7 @@ JOINS: Final = {
 
 def is_at_most(size: Size, limit: int) -> bool:
     """Whether a size is certainly no larger than a number."""
-    return compare(size, limit) in (-1, 0)
+    return bounds(size)[1] <= limit or compare(size, limit) in (-1, 0)
 
 
 def start_of(fold: Fold, serial: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,3 +203,17 @@ def test_an_index_out_of_range_is_reported_and_nothing_runs_after_it() -> None:
     op, places = function.lowered.nodes[function.error[1]]
     assert op == "take" and str(places[0]) == "net.py:12 in Net.emb"
     assert np.isnan(result).all(), "the kernels behind the check did not run"
+
+
+@pytest.mark.parametrize("name", ["epilogue", "mixed long", "mixed"])
+def test_the_emulation_sees_when_a_barrier_is_gone(name: str) -> None:
+    graph, sizes = CASES[name]
+    lowered = lower(fuse(graph), target="cuda")
+    (text,) = lowered.sources
+    bare = text.replace("__syncthreads();", "").replace("__syncwarp();", "")
+    assert bare != text
+    whole, without = emulate([lowered, replace(lowered, sources=(bare,))])
+    given, sizes = operands(graph, sizes), {k: sizes[k] for k in lowered.size_names}
+    expected = whole(*given, sizes=sizes)
+    found = [without(*given, sizes=sizes, reverse=reverse) for reverse in (False, True)]
+    assert any(a.tobytes() != e.tobytes() for f in found for a, e in zip(f, expected, strict=True))

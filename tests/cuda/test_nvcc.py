@@ -1,0 +1,89 @@
+"""The generated CUDA text compiles for devices: many functions to a file, since nvcc is slow."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from intaglio.compiler.lower import Lowered, lower
+from intaglio.compiler.passes.fuse import fuse
+from intaglio.runtime.compile import optimised
+from tests.cuda.emulator import KERNEL, PRELUDE, source_of
+from tests.cuda.programs import mlp_step, transformer_step
+from tests.cuda.test_functions import CASES
+from tests.samples import cases, graph_of
+
+NVCC = shutil.which("nvcc")
+pytestmark = pytest.mark.skipif(NVCC is None, reason="no nvcc on this machine")
+MOST_SHARED, MOST_SPILLED = 48 << 10, 512
+"""Bytes: what a block has everywhere; what ptxas may put into local memory."""
+
+
+def compile_all(functions: Sequence[Lowered], folder: Path, architecture: str, files: int) -> str:
+    """Compile functions in so many files at once; what ptxas says about their kernels."""
+    assert NVCC
+    running = []
+    names = set()
+    for k in range(files):
+        text = source_of(functions[k::files])
+        names |= set(KERNEL.findall(text))
+        (folder / f"{k}.cu").write_text(text)
+        command = [NVCC, f"-arch={architecture}", "-fmad=false", "-cubin", "-Xptxas", "-v"]
+        command += [f"-I{PRELUDE}", str(folder / f"{k}.cu"), "-o", str(folder / f"{k}.cubin")]
+        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    told = []
+    for process in running:
+        _, message = process.communicate(timeout=900)
+        assert process.returncode == 0, message[-3000:]
+        told.append(message)
+    compiled = set(re.findall(r"Compiling entry function '(\w+)'", "".join(told)))
+    assert compiled == names
+    return "".join(told)
+
+
+def step_functions() -> list[Lowered]:
+    """The train steps, for any size and for one."""
+    found = []
+    for function in (mlp_step(), transformer_step()):
+        for sizes in (None, {"n": 32}):
+            found.append(lower(optimised(function.graph, sizes), target="cuda"))
+    return found
+
+
+def case_functions() -> list[Lowered]:
+    """Whole functions, in the general form."""
+    return [lower(fuse(graph), target="cuda") for graph, _ in CASES.values()]
+
+
+def check_resources(told: str) -> None:
+    """Static shared memory that every device has, and no more than a little spilled."""
+    shared = [int(s) for s in re.findall(r"(\d+) bytes smem", told)]
+    spilled = [int(s) for s in re.findall(r"(\d+) bytes spill stores", told)]
+    assert shared and max(shared) <= MOST_SHARED
+    assert spilled and max(spilled) <= MOST_SPILLED
+
+
+def test_a_choice_of_kernels_compiles(tmp_path: Path) -> None:
+    """One sample of each op, a product, long and short rows, and the MLP's train step."""
+    seen: dict[str, Lowered] = {}
+    for case in cases():
+        large = any(0 not in a.shape and a.ndim for a in case.operands) or not case.operands
+        if large and case.op not in seen and case.op != "fused":
+            seen[case.op] = lower(graph_of(case), sizes={}, target="cuda")
+    assert len(seen) > 70
+    step = lower(optimised(mlp_step().graph), target="cuda")
+    chosen = [lower(fuse(CASES[k][0]), target="cuda") for k in ("epilogue", "mixed", "batched")]
+    check_resources(compile_all([*seen.values(), *chosen, step], tmp_path, "sm_80", 2))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_everything_compiles(tmp_path: Path, architecture: str) -> None:
+    samples = [lower(graph_of(c), sizes={}, target="cuda") for c in cases() if c.op != "fused"]
+    functions = [*step_functions(), *case_functions(), *samples]
+    check_resources(compile_all(functions, tmp_path, architecture, 4))
