@@ -14,9 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from intaglio.compiler.dtypes import dtype_of
+from intaglio.compiler.errors import Error
 from intaglio.compiler.interpret import evaluating
-from intaglio.compiler.ir import Graph
-from intaglio.compiler.op import Op, op_named, result_types
+from intaglio.compiler.ir import Graph, Value
+from intaglio.compiler.op import Op, located, op_named, result_types
+from intaglio.compiler.ops.control import CustomVjp
 from intaglio.compiler.ops.elementwise import Elementwise
 from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import Array
@@ -55,11 +57,47 @@ def evaluator(
     results = result_types(rule, types, attributes)
     if numpy_is_exact(rule, types, results):
         return _ufunc(rule, types, results) or _reference(rule, attributes)
+    if isinstance(rule, CustomVjp):
+        return graph_evaluator(attributes["body"])
     if any(isinstance(value, Graph) for value in attributes.values()):
         return _loop(rule, attributes)
     if any(size == 0 for t in (*types, *results) for size in t.shape):
         return _reference(rule, attributes)
     return kernel_evaluator(rule, types, results, attributes)
+
+
+def graph_evaluator(graph: Graph) -> Evaluator:
+    """The evaluator of a graph with known sizes: those of its nodes, one after the other. A value
+    is let go after its last use."""
+    slots: dict[Value, int] = {v: k for k, v in enumerate(graph.inputs)}
+    last: dict[Value, int] = {}
+    for number, node in enumerate(graph.nodes):
+        for v in node.outputs:
+            slots[v] = len(slots)
+        last.update((v, number) for v in (*node.inputs, *node.outputs))
+    for v in graph.outputs:
+        last.pop(v, None)
+    dead: list[list[int]] = [[] for _ in graph.nodes]
+    for v, number in last.items():
+        dead[number].append(slots[v])
+    steps = []
+    for node, done in zip(graph.nodes, dead, strict=True):
+        made = evaluator(node.op, [v.type for v in node.inputs], node.attributes)
+        steps.append((made, [slots[v] for v in node.inputs], done, node.where))
+    outputs = [slots[v] for v in graph.outputs]
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        values: list[Any] = list(arrays)
+        for step, operands, done, where in steps:
+            try:
+                values += step(*[values[k] for k in operands])
+            except Error as error:
+                raise located(error, where) from None
+            for k in done:
+                values[k] = None
+        return tuple([values[k] for k in outputs])
+
+    return run
 
 
 def numpy_is_exact(rule: Op, types: Sequence[TensorType], results: Sequence[TensorType]) -> bool:

@@ -26,7 +26,7 @@ from intaglio.compiler.ops.reduce import Reduction
 from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import DENSE, Array, is_dense
 from intaglio.runtime.executor import Executable
-from intaglio.runtime.native_form import Row
+from intaglio.runtime.prepared import Prepared, Row
 
 Evaluator = Callable[..., tuple[Array, ...]]
 
@@ -61,6 +61,21 @@ def _kernel(key: Hashable, make: Callable[[], Graph]) -> Executable:
             if found is None:
                 found = _KERNELS[key] = Executable(make(), general=True)
     return found
+
+
+def _calls(kernel: Executable) -> Callable[[Sequence[Array]], list[Array]]:
+    """Calls of a kernel with dense operands of the same types each time."""
+    quick: Prepared | None = None
+
+    def call(arrays: Sequence[Array]) -> list[Array]:
+        nonlocal quick
+        if quick is not None:
+            return quick(arrays)
+        made = kernel(arrays)
+        quick = kernel.prepared(arrays)
+        return made
+
+    return call
 
 
 def _dense(array: Array) -> Array:
@@ -138,7 +153,7 @@ def _reduction(rule: Op, type: TensorType, result: TensorType, axes: tuple[int, 
     merged = tuple(_count(sizes) for _, sizes in groups)
     wide = type.with_shape(*(Dim(f"d{k}") for k in range(len(groups))))
     key = (rule.name, type.dtype.name, len(groups), reduced)
-    kernel = _kernel(key, lambda: _one(rule, [wide], {"axes": reduced}))
+    kernel = _calls(_kernel(key, lambda: _one(rule, [wide], {"axes": reduced})))
     shape = result.shape
 
     def run(x: Array) -> tuple[Array, ...]:
@@ -169,15 +184,15 @@ def _product(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evalu
         x = _dense(x)
         return x.reshape(*outer, *x.shape[-2:]), swapped
 
-    kernels: dict[tuple[bool, bool], Executable] = {}
+    kernels: dict[tuple[bool, bool], Callable[[Sequence[Array]], list[Array]]] = {}
 
     def run(a: Array, b: Array) -> tuple[Array, ...]:
         (a, left), (b, right) = flat(a), flat(b)
         kernel = kernels.get((left, right))
         if kernel is None:
             key = (rule.name, dtype.name, batched, left, right)
-            kernel = _kernel(key, lambda: _product_graph(rule, dtype, batched, left, right))
-            kernels[left, right] = kernel
+            graph = _kernel(key, lambda: _product_graph(rule, dtype, batched, left, right))
+            kernel = kernels[left, right] = _calls(graph)
         return (kernel([a, b])[0].reshape(shape),)
 
     return run
@@ -204,7 +219,7 @@ def _other(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any])
     names: dict[Any, Dim] = {size: Dim(f"d{k}") for k, size in enumerate(sizes)}
     open_types = [t.with_shape(*_renamed(t.shape, names)) for t in types]
     key = (rule.name, tuple(map(str, open_types)), tuple(sorted(attributes.items())))
-    kernel = _kernel(key, lambda: _one(rule, open_types, attributes))
+    kernel = _calls(_kernel(key, lambda: _one(rule, open_types, attributes)))
 
     def run(*arrays: Array) -> tuple[Array, ...]:
         return tuple(kernel([_dense(a) for a in arrays]))

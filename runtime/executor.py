@@ -26,8 +26,8 @@ from intaglio.runtime.toolchain import find_toolchain
 
 if TYPE_CHECKING:  # lowering is not loaded where nothing is compiled
     from intaglio.runtime.layout import Planner
-    from intaglio.runtime.native_form import Row
     from intaglio.runtime.packed import PackedStates
+    from intaglio.runtime.prepared import Prepared, Row
 
 
 class Form(Protocol):
@@ -183,10 +183,22 @@ class Executable:
 
     def row(self) -> Row | None:
         """A quicker way to call the general form, if it is simple enough."""
-        from intaglio.runtime.native_form import NativeForm, Row
+        from intaglio.runtime.native_form import NativeForm
+        from intaglio.runtime.prepared import Row
 
         form = self._general
         return Row(form) if isinstance(form, NativeForm) and Row.serves(form) else None
+
+    def prepared(self, arrays: Sequence[Array]) -> Prepared | None:
+        """A quicker way to call the general form with arrays of these types again, if it is simple
+        enough."""
+        from intaglio.runtime.native_form import NativeForm
+        from intaglio.runtime.prepared import Prepared
+
+        form, sizes = self._general, self.signature.bind(arrays)
+        if self.threads or not isinstance(form, NativeForm) or not Prepared.serves(form, sizes):
+            return None
+        return Prepared(form, sizes)
 
     def forms(self) -> str:
         """Which forms there are, in words."""

@@ -49,14 +49,14 @@ class NativeForm:
         entries = (lowered.entry, *(p.entry for p in lowered.packs))
         self._library = open_library(lowered.sources, entries)
         entry, *packing = [_entry_point(self._library, name) for name in entries]
-        self._entry: Entry = entry
+        self.entry: Entry = entry
         self._packed: PackedOperands | None = None
         if packed is not None and lowered.packs:
             self._packed = PackedOperands(packed, names, lowered.packs, packing)
         places = [(s.index, slot) for slot, s in enumerate(lowered.buffers) if s.kind == "packed"]
         self._packed_slots = [slot for _, slot in sorted(places)]
         if planner.stages:
-            self._entry = with_moves(entry, 8 * len(lowered.size_names))
+            self.entry = with_moves(entry, 8 * len(lowered.size_names))
         slots: dict[int, list[int]] = {}
         for slot, spec in enumerate(lowered.buffers):
             if spec.kind == "input":
@@ -64,7 +64,7 @@ class NativeForm:
             elif spec.kind == "output" and spec.may_alias is not None:
                 slots.setdefault(spec.may_alias, []).append(slot)
         pairs = [(slot, k) for k, here in slots.items() for slot in here]
-        self._arguments = [(slot, k) for slot, k in pairs if k < stable]
+        self.argument_slots = [(slot, k) for slot, k in pairs if k < stable]
         self._states = [(slot, k) for slot, k in pairs if k >= stable]
         self._in_place = any(spec.may_alias is not None for spec in lowered.buffers)
         self._constants = [np.ascontiguousarray(a) for a in lowered.constants]
@@ -72,6 +72,22 @@ class NativeForm:
         self._spare: dict[int, Array] = {}
         self._timed: list[list[float]] | None = None
         self._quick: set[tuple[int, ...]] = set()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are arguments and results alone: no states, updates or packed copies."""
+        plain = not self._states and not self._in_place and not self.planner.stages
+        return plain and not self.lowered.packs
+
+    def is_quick(self, sizes: Sizes) -> bool:
+        """Whether a call with these sizes was too quick for Ctrl-C to matter."""
+        return sizes.key in self._quick
+
+    def frame(self, layout: Layout, threads: int) -> Frame:
+        """A new frame, made ready for a layout."""
+        made = Frame(len(self.lowered.buffers), len(self._states))
+        made.fit(layout, threads, self._constants, self.lowered.buffers)
+        return made
 
     # -------------------------------------------------------------------------------------- calls
 
@@ -112,7 +128,7 @@ class NativeForm:
     def _point(self, frame: Frame, layout: Layout, arrays: Sequence[Array]) -> list[Array]:
         """Write the pointers of a call; the arrays of its results."""
         table = frame.table
-        for slot, k in self._arguments:
+        for slot, k in self.argument_slots:
             table[slot] = address(arrays[k])
         results = []
         for result in layout.results:
@@ -157,12 +173,12 @@ class NativeForm:
         context = frame.context
         try:
             if self._timed is not None:
-                status, times = context.call_timed(self._entry, frame.pointers, frame.sizes)
+                status, times = context.call_timed(self.entry, frame.pointers, frame.sizes)
                 self._timed.append(times)
             elif self._in_place or key in self._quick:
-                status = self._entry(context.pointer, frame.pointers, frame.sizes)
+                status = self.entry(context.pointer, frame.pointers, frame.sizes)
             else:
-                status, seconds = context.call_watched(self._entry, frame.pointers, frame.sizes)
+                status, seconds = context.call_watched(self.entry, frame.pointers, frame.sizes)
                 if seconds < WATCHED and len(self._quick) < QUICK:
                     self._quick.add(key)
         except KeyboardInterrupt:
@@ -192,50 +208,6 @@ def _entry_point(library: ctypes.CDLL, name: str) -> Entry:
     found.restype = ctypes.c_int
     entry: Entry = found
     return entry
-
-
-class Row:
-    """A form over rows of one length, without temporaries, called with little around it: operands
-    and result are dense and equally long."""
-
-    def __init__(self, form: NativeForm) -> None:
-        buffers = form.lowered.buffers
-        self._entry = form._entry
-        self._inputs = [slot for slot, spec in enumerate(buffers) if spec.kind == "input"]
-        (self._output,) = [slot for slot, spec in enumerate(buffers) if spec.kind == "output"]
-        self._form = form
-        self._frames: list[Frame] = []
-        self._size = Sizes(dict.fromkeys(form.lowered.size_names, 1))
-
-    @staticmethod
-    def serves(form: NativeForm) -> bool:
-        """Whether a form is as simple as that."""
-        kinds = [spec.kind for spec in form.lowered.buffers]
-        simple = set(kinds) == {"input", "output"} and kinds.count("output") == 1
-        return simple and not form.lowered.nodes and len(form.lowered.size_names) == 1
-
-    def __call__(self, arrays: Sequence[Array], length: int, result: Array) -> None:
-        """Fill `result`."""
-        count = num_threads()
-        try:
-            frame = self._frames.pop()
-        except builtins.IndexError:
-            frame = self._frame()
-        if frame.context.threads != count:
-            frame.context.prepare(count, 0)
-        table = frame.table
-        for slot, array in zip(self._inputs, arrays):  # noqa: B905  # equally many by construction
-            table[slot] = address(array)
-        table[self._output] = address(result)
-        frame.dims[0] = length
-        self._entry(frame.context.pointer, frame.pointers, frame.sizes)
-        self._frames.append(frame)
-
-    def _frame(self) -> Frame:
-        frame = Frame(len(self._form.lowered.buffers), 0)
-        layout = self._form.planner.layout(self._size)
-        frame.fit(layout, num_threads(), (), self._form.lowered.buffers)
-        return frame
 
 
 class Frame:

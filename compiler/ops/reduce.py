@@ -236,7 +236,7 @@ class Min(_Extremum):
 def _extremum(ufunc: Any, sign: Any, x: Array, axes: tuple[int, ...]) -> Array:
     with np.errstate(all="ignore"):
         made = np.asarray(ufunc.reduce(x, axis=axes), x.dtype)
-    if x.dtype.kind != "f":
+    if x.dtype.kind != "f" or made.all():  # no result is a zero
         return made
     negative = np.signbit(x) & (x == 0)
     at_zero = np.asarray(sign.reduce(negative | ((x != 0) & (sign is np.logical_and)), axis=axes))
