@@ -354,7 +354,8 @@ class Lowering:
         results = self._results(graph)
         places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
         packing = packing_of(node, self.views[node.inputs[1]], self.packings.inputs)
-        packed = None if packing is None else packed_buffer(packing)
+        shape = node.inputs[1].type.shape
+        packed = None if packing is None else packed_buffer(packing, shape)
         made, buffers, pack, same = product_of_group(
             graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer, packed
         )

@@ -159,6 +159,10 @@ class Op:
         bits; None where the op has no such form."""
         return None
 
+    def reshaped(self, g: Rewriter, node: Node, shape: Shape) -> Value | None:
+        """The result of a node in another shape, likewise."""
+        return None
+
     def prune(self, node: Node, used: Sequence[bool]) -> Node:
         """The node without what serves only its unused results, for ops that can drop a part; the
         results that are left keep their identity."""

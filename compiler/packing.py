@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from intaglio.compiler.dims import Size, product as product_of
+from intaglio.compiler.dims import Shape, Size, product as product_of
 from intaglio.compiler.ir import Node
 from intaglio.compiler.loop import Buffer
 from intaglio.compiler.lowered import PackSpec
@@ -68,16 +68,18 @@ def packing_of(node: Node, view: View, inputs: Mapping[int, int]) -> Packing | N
     number = inputs.get(view.buffer)
     if number is None or view.other is not None or b.dtype.name not in C_TYPES:
         return None
-    lengths = (view.offset, *view.strides, *b.shape)
-    if not all(isinstance(s, int) for s in lengths) or 0 in b.shape:
-        return None
     strides = tuple(0 if s == 1 else t for s, t in zip(b.shape, view.strides, strict=True))
     shared = [t == 0 for s, t in zip(b.shape[:-2], strides, strict=False) if s != 1]
     if any(shared) and not all(shared):
         return None
+    lengths = (view.offset, *strides, *b.shape[-2 if all(shared) else 0 :])
+    if not all(isinstance(s, int) for s in lengths) or 0 in b.shape:
+        return None
     rows: Size = a.shape[-2] * (product_of(a.shape[:-2]) if all(shared) else 1)
     if isinstance(rows, int) and rows > MOST_ROWS:
         return None
+    if all(shared):
+        b, strides = b.with_shape(*b.shape[-2:]), strides[-2:]
     return Packing(number, b, view.offset, strides)  # type: ignore[arg-type]  # all are int
 
 
@@ -141,9 +143,7 @@ def _entry(name: str, kernel: str, packing: Packing, step: Step) -> Sequence[str
     )
 
 
-def packed_buffer(packing: Packing) -> Buffer:
-    """The packed form as an operand of kernels; its own strides mean nothing."""
-    batch = packing.batch
-    shape = packing.type.shape
-    ones = tuple(1 if batch else 0 for _ in shape[:-2])
+def packed_buffer(packing: Packing, shape: Shape) -> Buffer:
+    """The packed form as an operand of this shape; its own strides mean nothing."""
+    ones = tuple(1 if packing.batch else 0 for _ in shape[:-2])
     return Buffer(packing.type.dtype, shape, (*ones, 0, 0))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from intaglio.compiler.dims import holds, same_shape
+from intaglio.compiler.dims import Shape, holds, same_shape
 from intaglio.compiler.errors import DTypeError, ShapeError
 from intaglio.compiler.ir import Node, Value
 from intaglio.compiler.op import Array, Op, Ops, Rewriter, Sample, V
@@ -103,6 +103,22 @@ class Matmul(Op):
             return None
         a, b = node.inputs
         made: Value = g.matmul(_unswapped(g, b), _unswapped(g, a))
+        return made
+
+    def reshaped(self, g: Rewriter, node: Node, shape: Shape) -> Value | None:
+        """Rows taken apart again into leading dims and rows, so that what follows elementwise runs
+        over the same dims as the product. The second operand serves all leading positions."""
+        a, b = node.inputs
+        k, n = b.type.shape[-2:]
+        if b.type.rank != 2 or len(shape) < 3 or shape[-1] != n:
+            return None
+        wide = g.expand(b, shape=(*shape[:-2], k, n), axes=(len(shape) - 2, len(shape) - 1))
+        rows = (*shape[:-1], k)
+        before = g.producer(a)
+        while before is not None and before.op == "reshape":
+            a = before.inputs[0]
+            before = g.producer(a)
+        made: Value = g.matmul(a if a.type.shape == rows else g.reshape(a, shape=rows), wide)
         return made
 
     def jvp(

@@ -160,6 +160,10 @@ class Reshape(Movement):
         before = g.producer(xs[0])
         if before is not None and before.op == self.name:
             return g.reshape(before.inputs[0], shape=shape)
+        if before is not None and g.used_once(xs[0]):
+            made = op_named(before.op).reshaped(g, before, shape)
+            if made is not None:
+                return made
         return moved_fill(g, xs[0], node)
 
 

@@ -248,6 +248,8 @@ class _Fuser:
             return "it is read at places that are data"
         if made.template and not reads.is_map:
             return "only elementwise ops follow a product in its kernel"
+        if made.template and self._feeds_reductions(reader):
+            return "the reduction that follows takes it"
         dims = None if read.guarded else dims_of(read, self.sources.own[reader])
         level = reads.levels[reader]
         if level is not None and reduction_of(reader) is not None:
@@ -258,6 +260,18 @@ class _Fuser:
             if found is not None:
                 return found
         return self._moved(maker, reader, read)
+
+    def _feeds_reductions(self, node: Node) -> bool:
+        """Whether a node is cheap and better computed where rows are reduced, or in all the
+        reductions that read it, than stored beside what it is made from."""
+        users = [u for v in node.outputs for u in self.users.get(v, ())]
+        if not self.sources.probes[node].is_cheap or not users:
+            return False
+        if any(getattr(op_named(u.op), "kernel", None) for u in users):
+            return False
+        kinds = [(u, reduction_of(u)) for u in users]
+        rows = [k is not None and u.inputs[0].type.rank - 1 in k[1] for u, k in kinds]
+        return any(rows) or all(k is not None for _, k in kinds)
 
     def _in_place(
         self, made: Group, reads: Group, levels: dict[Node, tuple[int, ...] | None]

@@ -127,10 +127,18 @@ class _Unjoined:
         self, *, batch: str, row: str, column: str, lanes: int, count: str, value: str
     ) -> list[str]:
         """The statements, with the matrix and the row found again."""
-        matrix, inner = f"{batch}_", f"{row}_"
         within = self.store.lines(
-            batch=matrix, row=inner, column=column, lanes=lanes, count=count, value=value
+            batch=f"{batch}_", row=f"{row}_", column=column, lanes=lanes, count=count, value=value
         )
+        return self._found(batch, row, within)
+
+    def ahead(self, *, batch: str, row: str, column: str, bytes: int) -> list[str]:
+        """The same for what is fetched."""
+        within = self.store.ahead(batch=f"{batch}_", row=f"{row}_", column=column, bytes=bytes)
+        return self._found(batch, row, within) if within else []
+
+    def _found(self, batch: str, row: str, within: list[str]) -> list[str]:
+        matrix, inner = f"{batch}_", f"{row}_"
         return [
             f"{{ const int64_t {matrix} = {batch} * {self.extent} + {row} / {self.rows};",
             f"const int64_t {inner} = {row} % {self.rows}; (void){matrix}; (void){inner};",

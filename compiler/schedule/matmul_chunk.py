@@ -202,6 +202,7 @@ def _tiles(product: Product, cut: Cut, blocked: bool) -> Iterator[str]:
     extra = [text for s, text in (("ar", row), ("ac", column)) if s in Tile.of(product).strides]
     if blocked:
         extra[:0] = [f"from + s * {name}_panel", "fr"]
+    yield from _ahead(product, blocked)
     yield "      for (int64_t s = 0; s < panels; s++)"
     yield (
         f"        run(a + row * {row} + done * {column}, part + s * bp, br, "
@@ -224,6 +225,19 @@ def _fetch(product: Product, cut: Cut) -> Iterator[str]:
     yield "      const int fetch = i < 4 && done == 0;"
     yield "      const char *const next = fetch ? ahead + i * apart : (const char *)part;"
     yield "      const int64_t ahead_by = fetch ? skip : 0;"
+
+
+def _ahead(product: Product, blocked: bool) -> Iterator[str]:
+    """Fetches what the store of this tile reads, while the tile is computed."""
+    lines = product.store.ahead(batch="batch", row="at", column="column", bytes=256)
+    if not lines:
+        return
+    condition = "r < h && last" if blocked else "r < h"
+    yield f"      for (int64_t r = 0; {condition}; r++) {{"
+    yield "        const int64_t at = row + r;"
+    for line in lines:
+        yield "        " + line
+    yield "      }"
 
 
 def _height(product: Product, cut: Cut) -> Iterator[str]:

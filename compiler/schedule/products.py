@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intaglio.compiler.codegen.c import CPrinter
+from intaglio.compiler.codegen.indices import affine, mentions
 from intaglio.compiler.codegen.numbers import C_TYPES
 from intaglio.compiler.codegen.printer import Text, Vector
 from intaglio.compiler.dims import Dim, Size, loop_variable, product
@@ -95,6 +96,42 @@ class _Epilogue:
     ) -> list[str]:
         """The epilogue for one block."""
         printer = self._printer()
+        nest = self._places(printer, batch, row, column)
+        nest.define(self._local)
+        for buffer, place, expr in self._stores:
+            nest.store(buffer, place, expr)
+        if lanes > 1:
+            printer.vector = Vector(symbol_of(self._column), lanes, count)
+        printer.define(self._local, Text(value, lanes > 1))
+        printer.statements(nest.finish())
+        return ["{", *printer.lines, "}"]
+
+    def ahead(self, *, batch: str, row: str, column: str, bytes: int) -> list[str]:
+        """Fetches the operands of one block that lie along the row and differ between matrices."""
+        if self._simple:
+            return []
+        varying = [symbol_of(a.variable) for a in self._axes] or [symbol_of(self._row)]
+        printer = self._printer()
+        printer.statements(self._places(printer, batch, row, column).finish())
+        fetched = []
+        for load in walk(e for _, _, e in self._stores):
+            if not isinstance(load, Load) or load.guard is not None:
+                continue
+            plain = all(isinstance(p, int | Dim) for p in load.index)
+            parts = affine(address_of(load.buffer, load.index), symbol_of(self._column))
+            if not plain or parts is None or parts[1] != 1:
+                continue
+            if any(mentions(parts[0], s) for s in varying):
+                place = address_of(load.buffer, load.index)
+                fetched.append(f"(const char *)({printer.pointer(load.buffer, place, None)})")
+        if not fetched:
+            return []
+        lines = [f"__builtin_prefetch({p} + line);" for p in dict.fromkeys(fetched)]
+        loop = f"for (int64_t line = 0; line < {bytes}; line += 64) {{"
+        return ["{", *printer.lines, loop, *lines, "}", "}"]
+
+    def _places(self, printer: CPrinter, batch: str, row: str, column: str) -> Nest:
+        """The names of buffers and positions, and a nest to put statements into."""
         printer.depth = 1
         for buffer, number in self._numbers.items():
             const = "const " if buffer.role == "input" else ""
@@ -107,14 +144,7 @@ class _Epilogue:
             printer.rename(symbol_of(variable), f"({text})")
         for variable, size in counted.binds:
             nest.bind(variable, size)
-        nest.define(self._local)
-        for buffer, place, expr in self._stores:
-            nest.store(buffer, place, expr)
-        if lanes > 1:
-            printer.vector = Vector(symbol_of(self._column), lanes, count)
-        printer.define(self._local, Text(value, lanes > 1))
-        printer.statements(nest.finish())
-        return ["{", *printer.lines, "}"]
+        return nest
 
 
 @dataclass(frozen=True)

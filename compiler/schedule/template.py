@@ -40,6 +40,11 @@ class Store(Protocol):
         store `count` of its lanes."""
         ...
 
+    def ahead(self, *, batch: str, row: str, column: str, bytes: int) -> list[str]:
+        """C statements that fetch into the first-level cache what `lines` will touch for so many
+        bytes of a row."""
+        ...
+
 
 @dataclass(frozen=True)
 class Product:

@@ -12,6 +12,7 @@ from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.nn import _smooth
 from intaglio.nn._losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -93,16 +94,16 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     and Gimpel's formula."""
     with entered("gelu"):
         if approximate == "none":
-            return input * 0.5 * (1.0 + ig.erf(input * math.sqrt(0.5)))
+            return _smooth.gelu(input)  # type: ignore[no-any-return]  # one tensor in, one out
         if approximate == "tanh":
-            inner = math.sqrt(2.0 / math.pi) * (input + 0.044715 * input * input * input)
-            return 0.5 * input * (1.0 + ig.tanh(inner))
+            return _smooth.gelu_tanh(input)  # type: ignore[no-any-return]  # the same
     raise ArgumentError(f"gelu: approximate is 'none' or 'tanh', not {approximate!r}")
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
-    return _result(input, input * ig.sigmoid(input), inplace)
+    with entered("silu"):
+        return _result(input, _smooth.silu(input), inplace)
 
 
 def sigmoid(input: Tensor) -> Tensor:

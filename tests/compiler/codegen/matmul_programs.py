@@ -80,6 +80,9 @@ class ToBuffer:
     plain: str | None
     epilogue: str = ""
 
+    def ahead(self, *, batch: str, row: str, column: str, bytes: int) -> list[str]:
+        return [f"__builtin_prefetch(a + {row});"]
+
     def lines(
         self, *, batch: str, row: str, column: str, lanes: int, count: str, value: str
     ) -> list[str]:
