@@ -69,6 +69,7 @@ class NativeForm:
         self._in_place = any(spec.may_alias is not None for spec in lowered.buffers)
         self._constants = [np.ascontiguousarray(a) for a in lowered.constants]
         self._frames: list[Frame] = []
+        self.bare_frames: list[Frame] = []
         self._spare: dict[int, Array] = {}
         self._timed: list[list[float]] | None = None
         self._quick: set[tuple[int, ...]] = set()
@@ -253,4 +254,11 @@ class Frame:
         for slot, spec in enumerate(buffers):
             if spec.kind == "constant":
                 self.table[slot] = address(constants[spec.index])
+        self.layout = layout
+
+    def turn(self, layout: Layout) -> None:
+        """Make a frame without temporaries fit another layout that has none."""
+        self.context.prepare(self.context.threads, layout.scratch)
+        for k, size in enumerate(layout.sizes):
+            self.dims[k] = size
         self.layout = layout

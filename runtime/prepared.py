@@ -1,8 +1,8 @@
 """Calls of a compiled form with little around them, for eager ops: what was checked once holds for
 every call, since operands have the types for which the call was prepared.
 
-A `Row` serves rows of any length, a `Prepared` call one set of sizes. Both keep frames of their
-own, so threads may call at once."""
+A `Row` serves rows of any length, a `Prepared` call one set of sizes. Each call in flight has a
+frame of its own, so threads may call at once."""
 
 from __future__ import annotations
 
@@ -61,14 +61,16 @@ class Row:
 
 
 class Prepared:
-    """A form for dense operands of fixed types, with small temporaries and results."""
+    """A form for dense operands of fixed types, with small temporaries and results. All calls of a
+    form that need no temporaries share its bare frames, in which only the sizes differ."""
 
     def __init__(self, form: NativeForm, sizes: Sizes) -> None:
         self._form, self._entry = form, form.entry
         self._layout = form.planner.layout(sizes)
         self._inputs = form.argument_slots
         self._results = [(r.slot, r.shape, r.dtype) for r in self._layout.results]
-        self._frames: list[Frame] = []
+        bare = self._layout.arena.bytes == 0
+        self._frames: list[Frame] = form.bare_frames if bare else []
 
     @staticmethod
     def serves(form: NativeForm, sizes: Sizes) -> bool:
@@ -77,8 +79,9 @@ class Prepared:
         if not form.is_plain or not form.is_quick(sizes):
             return False
         layout = form.planner.layout(sizes)
-        small = layout.arena.bytes <= SMALL and layout.scratch <= SMALL
-        return small and not any(result.large for result in layout.results)
+        if any(result.large for result in layout.results):
+            return False
+        return layout.arena.bytes == 0 or max(layout.arena.bytes, layout.scratch) <= SMALL
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """The results for these operands."""
@@ -88,6 +91,8 @@ class Prepared:
         except builtins.IndexError:
             frame = self._form.frame(self._layout, count)
         context = frame.context
+        if frame.layout is not self._layout:
+            frame.turn(self._layout)
         if context.threads != count:
             context.prepare(count, self._layout.scratch)
         table = frame.table
