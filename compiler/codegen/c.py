@@ -237,7 +237,8 @@ class CPrinter(Printer):
         variable = self.bind(symbol_of(loop.variable))
         lanes = self.vector is not None
         if not loop.folds:
-            self.open(f"for (int64_t {variable} = 0; {variable} < {extent}; {variable}++)")
+            counter = f"{self.index_type} {variable} = 0"
+            self.open(f"for ({counter}; {variable} < {extent}; {variable}++)")
             self.statements(loop.body)
             self.close()
             return
@@ -246,7 +247,7 @@ class CPrinter(Printer):
         for fold in loop.folds:
             self.declare(fold, lanes)
         self.open("")
-        self.line(f"int64_t {variable} = 0;")
+        self.line(f"{self.index_type} {variable} = 0;")
         whole = self.fresh("e")
         self.line(f"const int64_t {whole} = {extent};")
         chunked = not is_at_most(loop.extent, chunk)

@@ -18,8 +18,17 @@ from dataclasses import dataclass
 
 from intaglio.compiler.codegen.c import VECTOR_CHUNK, CPrinter, scratch_bytes
 from intaglio.compiler.codegen.folds import is_at_most, join_of, start_of
+from intaglio.compiler.codegen.indices import as_size
 from intaglio.compiler.codegen.numbers import C_TYPES, bracketed
-from intaglio.compiler.dims import Size, bounds, maximum, minimum, substitute
+from intaglio.compiler.dims import (
+    Quotient,
+    Size,
+    bounds,
+    maximum,
+    minimum,
+    substitute,
+    terms_of,
+)
 from intaglio.compiler.loop import Check, Fold, Kernel, Loop, Stmt, Store, symbol_of
 from intaglio.compiler.schedule.nest import variables_of
 
@@ -37,6 +46,8 @@ MOST_BLOCKS = 1024
 """Blocks of a kernel whose scratch lies in global memory."""
 MOST_ACROSS, MOST_DOWN = (1 << 31) - 1, 65535
 """Blocks that a grid may have along x and along y."""
+NARROW = 1 << 30
+"""Indices below this are computed in 32 bits, with room for the strides of a grid."""
 TAIL = "char *scratch, const int64_t *dims, int64_t *error, int node"
 """The parameters that every kernel has behind its pointers."""
 
@@ -53,7 +64,9 @@ class Layout:
 
 def cuda_kernel(kernel: Kernel, name: str, dims: Mapping[str, int]) -> tuple[str, Layout]:
     """A kernel as the text of one `__global__` function called `name`, and how to launch it."""
-    return CudaPrinter(dims).global_function(kernel, name)
+    printer = CudaPrinter(dims, "int")
+    made = printer.global_function(kernel, name)
+    return made if printer.fits else CudaPrinter(dims).global_function(kernel, name)
 
 
 def ceiling(size: Size, unit: int) -> Size:
@@ -64,8 +77,11 @@ def ceiling(size: Size, unit: int) -> Size:
 class CudaPrinter(CPrinter):
     """The printer for CUDA: blocks of one lane, and vector loops shared among threads."""
 
-    def __init__(self, dims: Mapping[str, int], lanes: int | None = None) -> None:
-        super().__init__(dims, lanes)
+    def __init__(self, dims: Mapping[str, int], index_type: str = "int64_t") -> None:
+        super().__init__(dims)
+        self.index_type = index_type
+        self.fits = True
+        """Whether 32 bits hold every index printed so far."""
         self._way = "each"
         self._inside = False
         self._barrier = False
@@ -95,6 +111,11 @@ class CudaPrinter(CPrinter):
             "",
         ]
         return "\n".join(lines), layout
+
+    def size(self, size: Size) -> str:
+        """A size as C text."""
+        self.fits = self.fits and magnitude(size) < NARROW
+        return super().size(size)
 
     # ------------------------------------------------------------------------------------ launching
 
@@ -151,7 +172,7 @@ class CudaPrinter(CPrinter):
         if self._way == "block":
             start, step = "blockIdx.x", "gridDim.x"
         self.open(
-            f"for (int64_t {variable} = {start}; {variable} < {extent}; "
+            f"for ({self.index_type} {variable} = {start}; {variable} < {extent}; "
             f"{variable} += (int64_t){step})"
         )
         stores = [s for s in loop.body if isinstance(s, Store)]
@@ -208,7 +229,10 @@ class CudaPrinter(CPrinter):
 
     def _strides(self, loop: Loop, start: str, end: str, step: str) -> None:
         variable = self.bind(symbol_of(loop.variable))
-        self.open(f"for (int64_t {variable} = {start}; {variable} < {end}; {variable} += {step})")
+        self.open(
+            f"for ({self.index_type} {variable} = {start}; {variable} < {end}; "
+            f"{variable} += {step})"
+        )
         self.statements(loop.body)
         self.close()
 
@@ -257,7 +281,10 @@ class CudaPrinter(CPrinter):
         if turning:
             self.line(f"int {odd} = 0;")
         variable = self.bind(symbol_of(loop.variable))
-        self.open(f"for (int64_t {variable} = {start}; {variable} < {end}; {variable} += {WARP})")
+        self.open(
+            f"for ({self.index_type} {variable} = {start}; {variable} < {end}; "
+            f"{variable} += {WARP})"
+        )
         self.statements(loop.body)
         for fold, names in partials.items():
             value = self.value(fold.value).text
@@ -292,6 +319,20 @@ class CudaPrinter(CPrinter):
             other = f"__shfl_down_sync(0xffffffffu, {first}, {offset})"
             self.line(f"{first} = {join}({first}, {other});")
         self.line(f"{self.result(fold)} = __shfl_sync(0xffffffffu, {first}, 0);")
+
+
+def magnitude(size: Size) -> int:
+    """What no part of the arithmetic of a size exceeds; a bound, not the least one."""
+    total = 0
+    for monomial, factor in terms_of(size):
+        part = abs(factor)
+        for atom in monomial:
+            low, high = bounds(as_size(atom))
+            part *= max(abs(low), abs(high))
+            if isinstance(atom, Quotient):
+                total += magnitude(atom.left) + magnitude(atom.right)
+        total += part
+    return total
 
 
 def way_of(kernel: Kernel) -> str:

@@ -69,6 +69,9 @@ class Printer:
     """Prints statements into `lines`. `dims` says where in the array of sizes a named size is
     found; with `inline_sizes` sizes are read from there at each place, not declared before."""
 
+    index_type = "int64_t"
+    """The C type of index variables."""
+
     def __init__(self, dims: Mapping[str, int]) -> None:
         self.dims = dims
         self.lines: list[str] = []
@@ -485,7 +488,8 @@ class Printer:
                     self.define(stmt.local, self.value(stmt.value))
                 case Bind():
                     text = self.size(stmt.value)
-                    self.line(f"const int64_t {self.bind(symbol_of(stmt.variable))} = {text};")
+                    name = self.bind(symbol_of(stmt.variable))
+                    self.line(f"const {self.index_type} {name} = {text};")
                 case Store():
                     self.store(stmt)
                 case Check():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intaglio.compiler.codegen.cuda import MOST_ACROSS, TAIL, Layout, ceiling
+from intaglio.compiler.codegen.cuda import MOST_ACROSS, NARROW, TAIL, Layout, ceiling, magnitude
 from intaglio.compiler.codegen.numbers import C_TYPES, compute_type
 from intaglio.compiler.dims import Size, minimum, product as product_of
 from intaglio.compiler.schedule.matmul_chunk import offset
@@ -57,7 +57,7 @@ def cuda_product(product: Product, parameters: list[str]) -> tuple[str, Layout]:
         f"    const {C_TYPES[product.dtype.name]} *b = {product.b.pointer};",
         *offset(product, product.a, "a"),
         *offset(product, product.b, "b"),
-        *_chains(product, kind, rows, columns),
+        *_chains(product, kind, rows, columns, _index_type(product)),
         *(_direct(product, rows, columns) if product.store.plain else
           _staged(product, kind, rows, columns)),
         "  }",
@@ -72,7 +72,18 @@ def _side(extent: Size) -> int:
     return SMALL if isinstance(extent, int) and extent <= SMALL else LARGE
 
 
-def _chains(product: Product, kind: str, rows: int, columns: int) -> list[str]:
+def _index_type(product: Product) -> str:
+    """The type in which places in one matrix are computed."""
+    m, n, k = (magnitude(s) + LARGE for s in (product.m, product.n, product.k))
+    a, b = product.a, product.b
+    reach = (
+        m * magnitude(a.row) + k * magnitude(a.column) + m + k,
+        k * magnitude(b.row) + n * magnitude(b.column) + k + n,
+    )
+    return "int" if max(reach) < NARROW else "int64_t"
+
+
+def _chains(product: Product, kind: str, rows: int, columns: int, index: str) -> list[str]:
     """The sums of this thread: rows threadIdx.y + 16 i, columns threadIdx.x + 16 j of the tile."""
     high, wide = rows // SIDE, columns // SIDE
     (ar, ac), (br, bc) = strides(product, product.a), strides(product, product.b)
@@ -99,9 +110,9 @@ def _chains(product: Product, kind: str, rows: int, columns: int) -> list[str]:
         f"    for (int i = 0; i < {high}; i++)",
         "      #pragma unroll",
         f"      for (int j = 0; j < {wide}; j++) sum[i][j] = 0;",
-        f"    for (int64_t start = 0; start < k; start += {SIDE}) {{",
-        *_bring(product.a, "left", rows, ("top", "m"), (ar, ac), product.a.column),
-        *_bring(product.b, "right", columns, ("side", "n"), (bc, br), product.b.row),
+        f"    for ({index} start = 0; start < k; start += {SIDE}) {{",
+        *_bring(product.a, "left", rows, ("top", "m"), (ar, ac), index),
+        *_bring(product.b, "right", columns, ("side", "n"), (bc, br), index),
         "      __syncthreads();",
         f"      if (k - start >= {SIDE}) {{",
         "        #pragma unroll",
@@ -124,18 +135,18 @@ def _bring(
     extent: int,
     names: tuple[str, str],
     steps: tuple[str, str],
-    along: Size,
+    index: str,
 ) -> list[str]:
-    """Bring a step of an operand to shared memory, [k][other dim]. `along` is its stride along k:
-    where that is 1, neighbouring threads read along k."""
+    """Bring a step of an operand to shared memory, [k][other dim]. `steps` are its strides along
+    the other dim and along k: where that is 1, neighbouring threads read along k."""
     source = "a" if target == "left" else "b"
     start, size = names
-    by_k = along == 1
+    by_k = (matrix.column if target == "left" else matrix.row) == 1
     other, depth = (f"e / {SIDE}", f"e % {SIDE}") if by_k else (f"e % {extent}", f"e / {extent}")
     return [
         "      #pragma unroll",
         f"      for (int e = thread; e < {SIDE * extent}; e += {SIDE * SIDE}) {{",
-        f"        const int64_t at = {start} + {other}, deep = start + {depth};",
+        f"        const {index} at = {start} + {other}, deep = start + {depth};",
         f"        {target}[({depth}) * {extent + 1} + {other}] =",
         f"          at < {size} && deep < k ? {source}[at * {steps[0]} + deep * {steps[1]}] : 0;",
         "      }",
