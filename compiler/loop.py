@@ -4,7 +4,8 @@ from it.
     Kernel  = buffers, body                 body is a tuple of statements
     Stmt    = Let(local, expr)              a value, evaluated once
             | Bind(variable, size)          an index variable that another index determines
-            | Store(buffer, index, expr)    one element (in a vector loop one block of lanes)
+            | Store(buffer, index, expr)    one element (in a vector loop one block of lanes), where
+                                            its guard holds
             | Loop(variable, extent, kind, body, folds)
             | Check(expr, bound)            record an error unless 0 <= expr < bound
     Fold    = (local, kind, expr)           joins expr over all iterations of its loop; local is
@@ -174,11 +175,13 @@ class Let:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Store:
-    """Write one element (a block of lanes inside a vector loop)."""
+    """Write one element (a block of lanes inside a vector loop). A `guard` is for text with one
+    lane: nothing is written where it is false."""
 
     buffer: Buffer
     index: tuple[Position, ...]
     value: Expr
+    guard: Expr | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -43,6 +43,9 @@ def kernel_of(op: Op) -> str | None:
 class Lowering:
     """One function being lowered."""
 
+    parts = 1
+    """Into how many parts kernels that add at positions cut their result."""
+
     def __init__(
         self,
         graph: Graph,
@@ -347,7 +350,7 @@ class Lowering:
         self.views[value] = view
         self._copy(node.inputs[0], self.views[node.inputs[0]], view)
         places = {b: self.views[v] for v, b in memory.items()} | {buffer: view}
-        self._kernel(make(node, memory, buffer), places, (node.op,), where)
+        self._kernel(make(node, memory, buffer, self.parts), places, (node.op,), where)
 
     def _product(self, graph: Graph, node: Node, where: Places) -> None:
         memory = self._memory(graph)

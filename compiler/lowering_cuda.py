@@ -35,6 +35,8 @@ class CudaCall(Call):
 class CudaLowering(Lowering):
     """One function being lowered to CUDA."""
 
+    parts = 64
+
     def __init__(
         self, graph: Graph, size_names: Sequence[str], in_place: Mapping[int, int] | None = None
     ) -> None:

@@ -457,8 +457,11 @@ class Printer:
         kind = stmt.buffer.dtype.name
         if self.vector is None:
             where = self.pointer(stmt.buffer, base, data)
-            self.line(f"*({where}) = ({C_TYPES[kind]}){value.text};")
+            condition = "" if stmt.guard is None else f"if ({self.value(stmt.guard).text}) "
+            self.line(f"{condition}*({where}) = ({C_TYPES[kind]}){value.text};")
             return
+        if stmt.guard is not None:
+            raise TypeError("a store with a guard stands in no vector loop")
         text, count = self.spread(value, stmt.buffer.dtype), self.vector.count
         parts = self._affine(base)
         if parts is None or (data is not None and data.lanes):

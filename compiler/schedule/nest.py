@@ -82,10 +82,13 @@ class Nest:
         """Append a statement here."""
         self._scopes[-1].statements.append(stmt)
 
-    def store(self, buffer: Buffer, index: Sequence[Position], value: Expr) -> None:
-        """Store an element at the end of the loop body here."""
+    def store(
+        self, buffer: Buffer, index: Sequence[Position], value: Expr, guard: Expr | None = None
+    ) -> None:
+        """Store an element at the end of the loop body here, where the guard holds."""
         places = tuple(p if isinstance(p, int | Dim) else self.place(p) for p in index)
-        self._scopes[-1].stores.append(Store(buffer, places, self.place(value)))
+        where = None if guard is None else self.place(guard)
+        self._scopes[-1].stores.append(Store(buffer, places, self.place(value), where))
 
     def place(self, expr: Expr) -> Expr:
         """Let the expression be computed where it belongs; the name of its value."""

@@ -2,8 +2,9 @@
 
 `index_add` splits the dims off the axis over threads, `scatter_add` too: every thread goes through
 the index in order and adds to its own part of the result, so that neither threads nor lanes change
-the order in which an element's terms are added. A first kernel copies the operand, unless the
-result already lies in its memory."""
+the order in which an element's terms are added. Where threads abound, each goes through the index
+for one of several parts of the result only: the positions that are its number modulo `parts`. A
+first kernel copies the operand, unless the result already lies in its memory."""
 
 from __future__ import annotations
 
@@ -12,7 +13,19 @@ from collections.abc import Mapping
 from intaglio.compiler.dims import Size, floordiv, loop_variable, minimum, product
 from intaglio.compiler.dtypes import int64
 from intaglio.compiler.ir import Node, Value
-from intaglio.compiler.loop import Buffer, Kernel, Load, Loop, Position, call, cast, symbol_of
+from intaglio.compiler.loop import (
+    Buffer,
+    Expr,
+    Index,
+    Kernel,
+    Load,
+    Loop,
+    Position,
+    call,
+    cast,
+    number,
+    symbol_of,
+)
 from intaglio.compiler.schedule.compose import Interner, Rewriter
 from intaglio.compiler.schedule.domain import Axis, axes_of, count_rows, grain_for
 from intaglio.compiler.schedule.nest import Nest
@@ -21,7 +34,9 @@ LANES = 256
 """Elements of the innermost dim that one thread takes at a time."""
 
 
-def index_add_kernel(node: Node, memory: Mapping[Value, Buffer], result: Buffer) -> Kernel:
+def index_add_kernel(
+    node: Node, memory: Mapping[Value, Buffer], result: Buffer, parts: int = 1
+) -> Kernel:
     """Adds slices of the source to a result that holds the operand already."""
     axis = node.attributes["axis"]
     assert isinstance(axis, int)
@@ -32,11 +47,13 @@ def index_add_kernel(node: Node, memory: Mapping[Value, Buffer], result: Buffer)
     at = cast(Load(index, place), int64)
     return _adding_kernel(
         (*before, *after), count, (*low, at, *high), Load(source, (*low, *place, *high)),
-        result, [index, source],
+        result, [index, source], at, parts,
     )  # fmt: skip
 
 
-def scatter_add_kernel(node: Node, memory: Mapping[Value, Buffer], result: Buffer) -> Kernel:
+def scatter_add_kernel(
+    node: Node, memory: Mapping[Value, Buffer], result: Buffer, parts: int = 1
+) -> Kernel:
     """Adds elements of the source to a result that holds the operand already."""
     axis = node.attributes["axis"]
     assert isinstance(axis, int)
@@ -47,7 +64,7 @@ def scatter_add_kernel(node: Node, memory: Mapping[Value, Buffer], result: Buffe
     at = cast(Load(index, place), int64)
     return _adding_kernel(
         rows, count, (*place[:axis], at, *place[axis + 1 :]), Load(source, place),
-        result, [index, source],
+        result, [index, source], at, parts,
     )  # fmt: skip
 
 
@@ -58,14 +75,18 @@ def _adding_kernel(
     term: Load,
     result: Buffer,
     reads: list[Buffer],
+    at: Expr,
+    parts: int,
 ) -> Kernel:
-    """result[target] += term for all of `count` in order, `rows` being independent."""
+    """result[target] += term for all of `count` in order, `rows` being independent. With several
+    parts (a power of two) an iteration adds only where `at` is its part's number modulo `parts`."""
     intern = Interner()
     outer, inner = list(rows[:-1]), (rows[-1] if rows else None)
     length: Size = inner.extent if inner else 1
     tiles = floordiv(length + (LANES - 1), LANES)
     tile = Axis(loop_variable("t", tiles), tiles)
-    counted = count_rows([*outer, tile])
+    part = Axis(loop_variable("p", parts), parts)
+    counted = count_rows([*outer, tile] if parts == 1 else [*outer, tile, part])
     nest = Nest(counted.variable)
     for variable, value in counted.binds:
         nest.bind(variable, value)
@@ -78,9 +99,16 @@ def _adding_kernel(
     for variable, value in steps.binds:
         nest.bind(variable, value)
     nest.enter(lane)
+    guard = None
+    if parts > 1:
+        number_of = call("and", at, number(parts - 1, int64))
+        guard = rewrite(intern(call("eq", number_of, Index(part.variable))))
     place: list[Position] = [rewrite.position(intern.position(p)) for p in target]  # type: ignore[arg-type]
-    old = intern(Load(result, tuple(place)))
-    nest.store(result, place, intern(call("add", old, rewrite(intern(term)))))
+    old = intern(Load(result, tuple(place), guard))
+    added = rewrite(intern(term))
+    assert isinstance(added, Load)
+    added = intern(Load(added.buffer, added.index, guard))
+    nest.store(result, place, intern(call("add", old, added)), guard)
     nest.leave(lane, size, "vector")
     nest.leave(steps.variable, steps.extent, "serial")
     work = minimum(LANES, length) * product(tuple(a.extent for a in count))
