@@ -11,15 +11,19 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from intaglio._core import Tensor, counter_of, wrap
+from intaglio._kind import kind_of_type
+from intaglio._modes import modes
 from intaglio._scope import Spot, where_of
 from intaglio.compiler.dims import Constraint, collecting
 from intaglio.compiler.errors import Error, GradientError
 from intaglio.compiler.ir import Attributes, Graph, Value
 from intaglio.compiler.op import Builder, located, op_named
 from intaglio.compiler.types import TensorType
+from intaglio.runtime.eager import Evaluator, graph_evaluator
 
 if TYPE_CHECKING:
     from intaglio._apply import Rule
@@ -31,9 +35,21 @@ Edge = tuple[Any, int] | None  # (entry or leaf tensor, which result), None: no 
 
 class Derivative:
     """A derivative graph of one op: its inputs are the operands, results and result derivatives
-    that it reads (by number), its outputs the operand derivatives (`None`: zero)."""
+    that it reads (by number), its outputs the operand derivatives (`None`: zero). `steps` apply it
+    to tensors, `values` to their bare data."""
 
-    __slots__ = ("dys", "places", "returned", "slots", "steps", "xs", "ys")
+    __slots__ = (
+        "_graph",
+        "_run",
+        "dys",
+        "kinds",
+        "places",
+        "returned",
+        "slots",
+        "steps",
+        "xs",
+        "ys",
+    )
 
     def __init__(
         self,
@@ -54,6 +70,16 @@ class Derivative:
                 slot[v] = len(slot)
         self.slots = len(slot)
         self.returned = tuple(None if v is None else slot[v] for v in outputs)
+        self.kinds = tuple(None if v is None else kind_of_type(v.type) for v in outputs)
+        self._graph = graph.replace(inputs=[v for group in kept for _, v in group])
+        self._run: Evaluator | None = None
+
+    def values(self, data: Sequence[Any]) -> list[Tensor | None]:
+        """The operand derivatives from the data of what is read, off the tape."""
+        if self._run is None:
+            self._run = graph_evaluator(self._graph)
+        made = iter(self._run(*data))
+        return [None if k is None else wrap(next(made), k) for k in self.kinds]
 
 
 def build_derivative(
@@ -180,6 +206,10 @@ class OpEntry(Entry):
         derivative, every = self.every, self.every
         if None in dys:
             derivative = self.rule.derivative(self.needs(), tuple([d is not None for d in dys]))
+        if derivative.steps and modes.trace is None and not modes.grad:
+            data = self._data(derivative, dys)
+            with suppress(Exception):  # raised again below, with its place
+                return derivative.values(data)
         operands, results = self.saved
         env: list[Tensor] = []
         for k in derivative.xs:
@@ -199,6 +229,27 @@ class OpEntry(Entry):
             assert dy is not None
             env.append(dy)
         return self.rule.differentiate(derivative, env)
+
+    def _data(self, derivative: Derivative, dys: list[Tensor | None]) -> list[Any]:
+        """The data of what a derivative reads."""
+        every = self.every
+        operands, results = self.saved
+        data = []
+        for k in derivative.xs:
+            tensor, version = operands[every.xs.index(k)]
+            if tensor._counter[0] != version:
+                raise self._changed("operand", k, version, tensor._counter[0])
+            data.append(tensor._data)
+        for k in derivative.ys:
+            array, counter, version = results[every.ys.index(k)]
+            if counter[0] != version:
+                raise self._changed("result", k, version, counter[0])
+            data.append(array)
+        for k in derivative.dys:
+            dy = dys[k]
+            assert dy is not None
+            data.append(dy._data)
+        return data
 
     def _changed(self, what: str, k: int, before: int, now: int) -> GradientError:
         kind = self.rule.inputs[k] if what == "operand" else self.kinds[k]

@@ -30,6 +30,8 @@ Evaluator = Callable[..., tuple[Array, ...]]
 _EVALUATORS: Final[dict[Any, Evaluator]] = {}
 REMEMBERED: Final = 16384
 """Evaluators that `evaluate` keeps; beyond, it starts anew."""
+REPEATED: Final = 4096
+"""Bytes up to which the result of an op without operands is kept and copied."""
 
 
 def evaluate(
@@ -56,6 +58,8 @@ def evaluator(
     rule = op_named(op)
     results = result_types(rule, types, attributes)
     if numpy_is_exact(rule, types, results):
+        if not types:
+            return _made_once(rule, attributes)
         return _ufunc(rule, types, results) or _reference(rule, attributes)
     if isinstance(rule, CustomVjp):
         return graph_evaluator(attributes["body"])
@@ -152,6 +156,15 @@ def _reference(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
         return tuple(map(np.asarray, made)) if isinstance(made, tuple) else (np.asarray(made),)
 
     return run
+
+
+def _made_once(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
+    """An op without operands: a copy of its small result; a large one is made each time."""
+    reference = _reference(rule, attributes)
+    (made,) = reference()
+    if made.nbytes > REPEATED:
+        return reference
+    return lambda: (made.copy(),)
 
 
 def _loop(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
