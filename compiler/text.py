@@ -11,6 +11,8 @@ from intaglio.compiler.where import describe
 def printable(text: str) -> str:
     """The text with control characters, quotes and backslashes escaped, so that it is safe to show
     in a terminal."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
     return "".join(
         c if c.isprintable() and c not in '"\\' else c.encode("unicode_escape").decode()
         for c in text

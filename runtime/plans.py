@@ -102,46 +102,78 @@ def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, None, {"Dim": Dim})  # the alias `Size` names it in quotes
+def _field_readers(kind: type) -> dict[str, Reader]:
+    hints = get_type_hints(kind, None, {"Dim": Dim})  # the alias `Size` names it in quotes
+    return {f.name: _reader(hints[f.name]) for f in fields(kind)}
+
+
+Reader = Callable[[Any, Mapping[str, Dim]], Any]
+"""Makes a value of what JSON holds and the symbols."""
 
 
 def decode(hint: Any, data: Any, dims: Mapping[str, Dim]) -> Any:
     """The value of an annotated type that JSON holds; raises `PlanError` where they do not fit."""
+    return _reader(hint)(data, dims)
+
+
+@lru_cache(maxsize=1024)
+def _reader(hint: Any) -> Reader:
+    """What reads values of an annotated type."""
     origin = get_origin(hint)
     if origin is Union or origin is python_types.UnionType:
-        return _decode_union(hint, data, dims)
+        return _union_reader(hint)
     if origin is tuple:
-        return _decode_tuple(get_args(hint), data, dims)
-    if origin is not None and isinstance(data, dict) and "map" in data:
-        key, item = get_args(hint)
-        return {decode(key, k, dims): decode(item, v, dims) for k, v in data["map"]}
-    if isinstance(data, dict):
-        return _decode_object(hint, data, dims)
-    if isinstance(hint, type) and type(data) is hint:
-        return data
-    if data is None and hint is type(None):
-        return None
-    raise PlanError(f"{str(data)[:40]!r} is no {hint}")
+        return _tuple_reader(hint, get_args(hint))
+
+    def read(data: Any, dims: Mapping[str, Dim]) -> Any:
+        if type(data) is hint and hint is not dict:
+            return data
+        if origin is not None and isinstance(data, dict) and "map" in data:
+            key, item = map(_reader, get_args(hint))
+            return {key(k, dims): item(v, dims) for k, v in data["map"]}
+        if isinstance(data, dict):
+            return _decode_object(hint, data, dims)
+        if data is None and hint is type(None):
+            return None
+        raise PlanError(f"{str(data)[:40]!r} is no {hint}")
+
+    return read
 
 
-def _decode_union(hint: Any, data: Any, dims: Mapping[str, Dim]) -> Any:
-    for option in get_args(hint):
-        try:
-            return decode(option, data, dims)
-        except (PlanError, KeyError):
-            continue
-    raise PlanError(f"{str(data)[:40]!r} is no {hint}")
+def _union_reader(hint: Any) -> Reader:
+    options = [_reader(option) for option in get_args(hint)]
+    plain = {option for option in get_args(hint) if option in (int, str, bool, type(None))}
+
+    def read(data: Any, dims: Mapping[str, Dim]) -> Any:
+        if type(data) in plain:
+            return data
+        for option in options:
+            try:
+                return option(data, dims)
+            except (PlanError, KeyError):
+                continue
+        raise PlanError(f"{str(data)[:40]!r} is no {hint}")
+
+    return read
 
 
-def _decode_tuple(items: tuple[Any, ...], data: Any, dims: Mapping[str, Dim]) -> tuple[Any, ...]:
-    if not isinstance(data, list):
-        raise PlanError(f"{str(data)[:40]!r} is no tuple")
-    if len(items) == 2 and items[1] is Ellipsis:
-        return tuple([decode(items[0], item, dims) for item in data])
-    if len(items) != len(data):
-        raise PlanError(f"{len(data)} items where {len(items)} are wanted")
-    return tuple(decode(i, d, dims) for i, d in zip(items, data, strict=True))
+def _tuple_reader(hint: Any, items: tuple[Any, ...]) -> Reader:
+    repeated = _reader(items[0]) if len(items) == 2 and items[1] is Ellipsis else None
+    plain = items[0] if repeated is not None and items[0] in (int, str) else None
+    readers = [] if repeated is not None else [_reader(item) for item in items]
+
+    def read(data: Any, dims: Mapping[str, Dim]) -> Any:
+        if not isinstance(data, list):
+            raise PlanError(f"{str(data)[:40]!r} is no tuple")
+        if plain is not None and {type(item) for item in data} <= {plain}:
+            return tuple(data)
+        if repeated is not None:
+            return tuple([repeated(item, dims) for item in data])
+        if len(data) != len(readers):
+            raise PlanError(f"{len(data)} items where {len(readers)} are wanted")
+        return tuple([one(item, dims) for one, item in zip(readers, data, strict=True)])
+
+    return read
 
 
 def _decode_object(hint: Any, data: Mapping[str, Any], dims: Mapping[str, Dim]) -> Any:
@@ -159,9 +191,8 @@ def _decode_object(hint: Any, data: Mapping[str, Any], dims: Mapping[str, Dim]) 
         array = np.frombuffer(raw, np.dtype(data["dtype"])).reshape(data["shape"])
         return Literal(array) if hint is Literal else array
     if is_dataclass(hint) and isinstance(hint, type):
-        wanted = _hints(hint)
-        names = [f.name for f in fields(hint)]
-        if set(names) != set(data):
+        readers = _field_readers(hint)
+        if readers.keys() != data.keys():
             raise PlanError(f"{hint.__name__} has other fields")
-        return hint(**{name: decode(wanted[name], data[name], dims) for name in names})
+        return hint(**{name: read(data[name], dims) for name, read in readers.items()})
     raise PlanError(f"a stored object is no {hint}")
