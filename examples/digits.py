@@ -5,9 +5,9 @@ trains and runs by itself.
     python examples/digits.py --seeds 1 --out digits.ig
     intaglio info digits.ig
 
-After 40 epochs the accuracies on the 360 held-out examples are 98.1, 97.5, 97.8, 98.3 and 97.8 % for
-the seeds 0 to 4. (After 30 they lie between 96.7 and 98.1 %, 97.6 % on the mean of ten seeds; torch,
-with the same batches, gives 96.9 to 98.1 % and the same mean.)
+After 40 epochs the accuracies on the 360 held-out examples are 98.1, 97.5, 97.8, 98.3 and 97.8 %
+for the seeds 0 to 4. (After 30 they lie between 96.7 and 98.1 %, 97.6 % on the mean of ten seeds;
+torch, with the same batches, gives 96.9 to 98.1 % and the same mean.)
 
 The file has the functions `forward`, `eval` and `train_step` for any number of examples, over the
 same weights and the same optimizer's state. `examples/demo.py` goes on from there.

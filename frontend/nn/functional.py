@@ -94,9 +94,9 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     and Gimpel's formula."""
     with entered("gelu"):
         if approximate == "none":
-            return _smooth.gelu(input)  # type: ignore[no-any-return]  # one tensor in, one out
+            return _smooth.gelu(input)
         if approximate == "tanh":
-            return _smooth.gelu_tanh(input)  # type: ignore[no-any-return]  # the same
+            return _smooth.gelu_tanh(input)
     raise ArgumentError(f"gelu: approximate is 'none' or 'tanh', not {approximate!r}")
 
 
