@@ -11,6 +11,7 @@ from intaglio.compiler.where import describe
 from intaglio.runtime.compile import optimised
 from intaglio.runtime.datasets import DataError
 from intaglio.runtime.settings import show_bytes
+from intaglio.tools.launches import launch_table
 from intaglio.tools.show import function_sizes, safe, safe_lines, signature, table
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def listing(
     parts = [f"// {signature(function)}{' for ' + told if told else ''}"]
     if kernels:
         parts.append(kernel_table(made, bound or {}))
+        if made.launches:
+            parts.append(launch_table(made.launches))
     if memory:
         names = [*function.arguments, *executable.states]
         parts.append(memory_table(made, function, names, bound))

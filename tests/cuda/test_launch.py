@@ -11,6 +11,7 @@ from intaglio.compiler.launch import Launch, LaunchLoop, Pointer, Turn, concrete
 from intaglio.compiler.lower import Lowered, lower
 from intaglio.compiler.passes.fuse import fuse
 from intaglio.runtime import plans
+from tests.cuda.programs import f32, of, softmax
 from tests.cuda.test_functions import CASES
 
 
@@ -62,3 +63,24 @@ def test_scratch_is_what_the_largest_grid_needs() -> None:
     short = lower(fuse(CASES["mixed"][0]), sizes={"n": 3, "m": 700}, target="cuda")
     assert short.scratch_bytes == 0, "short rows are kept in shared memory"
     assert np.prod(next(concrete(short.launches, {})).launch.block) == 128
+
+
+def test_indices_take_64_bits_only_where_they_need_them() -> None:
+    def text(rows: int) -> str:
+        graph = of([f32(rows, 3, 40_000)], lambda b, x: b.exp(b.permute(x, axes=(2, 1, 0))))
+        return lower(fuse(graph), sizes={}, target="cuda").sources[0]
+
+    small, large = text(30), text(30_000)
+    assert "for (int i" in small and "for (int64_t i" not in small
+    assert "for (int64_t i" in large and "for (int i" not in large
+
+
+def test_the_way_to_share_a_row_follows_its_length() -> None:
+    def blocks(length: int, rows: int = 500) -> list[tuple[int, int]]:
+        graph = of([f32(rows, length)], softmax)
+        low = lower(fuse(graph), sizes={}, target="cuda")
+        return [x.launch.block for x in concrete(low.launches, {})]
+
+    assert blocks(10) == [(32, 4)] and blocks(1500) == [(32, 4)], "a warp for each row"
+    assert blocks(9000) == [(32, 8)], "a block for each row"
+    assert (32, 8) not in blocks(100_000, 2), "few rows are split into chunks"
