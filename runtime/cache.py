@@ -21,13 +21,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from intaglio.compiler.errors import CompileError
 from intaglio.runtime.settings import LOG, parse_bytes
 
 MARK: Final = b"intaglio entry 1"
 TRAILER: Final = len(MARK) + 32 + 32
+PART: Final = 1 << 18
 DEFAULT_SIZE: Final = 1 << 30
 SCAN_EVERY: Final = 64
 STALE: Final = 3600.0
@@ -47,33 +48,44 @@ class Cache:
 
     def find(self, key: str, ending: str) -> Path | None:
         """The entry's file when it is there and whole; a damaged one is deleted."""
-        return None if self.read(key, ending) is None else self.path(key, ending)
+        path = self.path(key, ending)
+        try:
+            with path.open("rb") as file:
+                whole = _is_whole(file, key)
+        except OSError:
+            return None
+        return path if self._keep(path, whole) else None
 
     def read(self, key: str, ending: str) -> bytes | None:
         """The entry's content when it is there and whole; a damaged one is deleted."""
         path = self.path(key, ending)
         try:
             data = path.read_bytes()
-            age = time.time() - path.stat().st_mtime
         except OSError:
             return None
-        if _trailer(data[:-TRAILER], key) != data[-TRAILER:]:
-            LOG.warning("the cache entry %s is damaged; it is made again", path)
-            with suppress(OSError):
-                path.unlink()
-            return None
-        if age > STALE:
-            with suppress(OSError):
-                os.utime(path)
-        return data[:-TRAILER]
+        whole = _trailer(data[:-TRAILER], key) == data[-TRAILER:]
+        return data[:-TRAILER] if self._keep(path, whole) else None
 
-    def write(self, key: str, ending: str, content: bytes) -> Path:
-        """Put an entry in place, whole or not at all."""
+    def _keep(self, path: Path, whole: bool) -> bool:
+        """Renew a whole entry's time now and then; delete a damaged one."""
+        with suppress(OSError):
+            if not whole:
+                LOG.warning("the cache entry %s is damaged; it is made again", path)
+                path.unlink()
+            elif time.time() - path.stat().st_mtime > STALE:
+                os.utime(path)
+        return whole
+
+    def write(self, key: str, ending: str, content: bytes | Path) -> Path:
+        """Put an entry in place, whole or not at all. A path stands for a file's content."""
         path = self.path(key, ending)
         number, name = tempfile.mkstemp(prefix="new-", dir=self.folder)
         try:
             with os.fdopen(number, "wb") as file:
-                file.write(content + _trailer(content, key))
+                if isinstance(content, bytes):
+                    file.write(content + _trailer(content, key))
+                else:
+                    _copy(content, file, key)
             os.replace(name, path)
         except BaseException:
             with suppress(OSError):
@@ -126,6 +138,31 @@ class Cache:
 def _trailer(content: bytes, key: str) -> bytes:
     name = hashlib.sha256(key.encode()).digest()
     return MARK + name + hashlib.sha256(content + name).digest()
+
+
+def _is_whole(file: BinaryIO, key: str) -> bool:
+    """Whether an entry's trailer fits; the content is never in memory as a whole."""
+    length = os.fstat(file.fileno()).st_size - TRAILER
+    name, made = hashlib.sha256(key.encode()).digest(), hashlib.sha256()
+    while length > 0:
+        part = file.read(min(length, PART))
+        if not part:
+            return False
+        made.update(part)
+        length -= len(part)
+    made.update(name)
+    return length == 0 and file.read() == MARK + name + made.digest()
+
+
+def _copy(source: Path, file: BinaryIO, key: str) -> None:
+    """Write a file's content and its trailer, part by part."""
+    name, made = hashlib.sha256(key.encode()).digest(), hashlib.sha256()
+    with source.open("rb") as content:
+        while part := content.read(PART):
+            made.update(part)
+            file.write(part)
+    made.update(name)
+    file.write(MARK + name + made.digest())
 
 
 def _lock(number: int, deadline: float) -> bool:

@@ -84,22 +84,23 @@ def _make(cache: Cache, key: str, toolchain: Toolchain, seconds: float) -> Path:
         if found is not None:
             return found
         started = time.monotonic()
-        path = cache.write(key, ENDING, _precompile(toolchain, seconds))
+        with tempfile.TemporaryDirectory(prefix="intaglio-build-") as folder:
+            made = _precompile(toolchain, folder, seconds)
+            path = cache.write(key, ENDING, made or b"")
         _checked[path] = _identity(path)
         LOG.debug("precompiled the prelude in %.2f s", time.monotonic() - started)
         return path
 
 
-def _precompile(toolchain: Toolchain, seconds: float) -> bytes:
-    """The precompiled header's bytes; none when the compiler does not make one."""
-    with tempfile.TemporaryDirectory(prefix="intaglio-build-") as folder:
-        made = Path(folder) / (HEADER + ENDING)
-        command = toolchain.precompile_command(str(HEADERS[0] / HEADER), made.name)
-        (ended,) = run([command], folder, toolchain.environment(folder), seconds)
-        if not ended.succeeded:
-            LOG.debug("the header can't be precompiled: the compiler %s", ended.describe())
-            return b""
-        return made.read_bytes() if made.exists() else b""
+def _precompile(toolchain: Toolchain, folder: str, seconds: float) -> Path | None:
+    """The precompiled header; None when the compiler does not make one."""
+    made = Path(folder) / (HEADER + ENDING)
+    command = toolchain.precompile_command(str(HEADERS[0] / HEADER), made.name)
+    (ended,) = run([command], folder, toolchain.environment(folder), seconds)
+    if ended.succeeded and made.exists():
+        return made
+    LOG.debug("the header can't be precompiled: the compiler %s", ended.describe())
+    return None
 
 
 def _size(path: Path) -> int:
