@@ -1,13 +1,18 @@
 """Single ops run at once: right for every sample of every op, and equal to the compiled program."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from intaglio.compiler.dims import Dim
+from intaglio.compiler.dtypes import float32, float64, int64
 from intaglio.compiler.errors import Error
 from intaglio.compiler.op import Builder, op_named, result_types
+from intaglio.compiler.types import TensorType
 from intaglio.runtime.eager import evaluate, evaluator, numpy_is_exact
 from intaglio.runtime.executor import compile_graph
+from intaglio.runtime.settings import num_threads, set_num_threads
 from tests.samples import Case, cases, type_of
 
 CASES = cases()
@@ -137,3 +142,33 @@ def test_random_bits_of_every_shape_come_from_one_kernel() -> None:
         np.testing.assert_array_equal(bits, expected)
         before = build.compiled[0] if before is None else before
         assert build.compiled[0] == before
+
+
+def test_a_prepared_call_reports_errors_and_goes_on() -> None:
+    types = [TensorType(float32, (4,)), TensorType(int64, (2,)), TensorType(float32, (2,))]
+    run = evaluator("index_add", types, {"axis": 0})
+    x, source = np.zeros(4, np.float32), np.ones(2, np.float32)
+    for _ in range(3):
+        (made,) = run(x, np.array([1, 1]), source)
+        assert made.tolist() == [0, 2, 0, 0]
+        with pytest.raises(Error, match="4"):
+            run(x, np.array([1, 4]), source)
+
+
+def test_prepared_calls_of_one_kernel_for_many_sizes_and_threads() -> None:
+    rng = np.random.default_rng(0)
+    cases = []
+    for m, k, n in ((3, 5, 2), (8, 16, 4), (1, 1, 1), (40, 3, 17)):
+        a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
+        run = evaluator("matmul", [TensorType(float64, a.shape), TensorType(float64, b.shape)])
+        cases.append((run, a, b, run(a, b)[0]))
+    before = num_threads()
+    try:
+        for count in (1, 2, 1):
+            set_num_threads(count)
+            with ThreadPoolExecutor(4) as pool:
+                made = list(pool.map(lambda c: c[0](c[1], c[2])[0], cases * 20))
+            for (_, _, _, want), got in zip(cases * 20, made, strict=True):
+                assert same_bits(got, want)
+    finally:
+        set_num_threads(before)
