@@ -43,9 +43,14 @@ class Emulated:
         self.launched: list[ConcreteLaunch] = []
 
     def __call__(
-        self, *arrays: Array, sizes: Mapping[str, int] | None = None, reverse: bool = False
+        self,
+        *arrays: Array,
+        sizes: Mapping[str, int] | None = None,
+        reverse: bool = False,
+        in_place: bool = False,
     ) -> list[Array]:
-        """The results; NaN fills every output, temporary and scratch before."""
+        """The results; NaN fills every output, temporary and scratch before. With `in_place`
+        outputs lie in the memory of the inputs that they may take."""
         sizes = sizes or {}
         low = self.lowered
         given = [np.array(a, order="C", copy=True) for a in arrays]
@@ -62,6 +67,9 @@ class Emulated:
                 bases.append(low.constants[b.index].ctypes.data)
             elif b.kind == "temp":
                 bases.append(arena.ctypes.data + next(offsets))
+            elif in_place and b.may_alias is not None:
+                outputs[b.index] = given[b.may_alias]
+                bases.append(outputs[b.index].ctypes.data)
             else:
                 assert b.kind == "output"
                 shape = tuple(evaluate(s, sizes) for s in b.shape)
