@@ -1,10 +1,10 @@
 """Matrix products on CUDA: a block of 16 x 16 threads makes one tile of one matrix of the batch.
 
 Steps of 16 along k are brought to shared memory, read along whichever dim of the operand is
-contiguous; each thread keeps up to 4 x 4 results. Every result is one chain of fused multiply-adds
-in the order of k from 0, as on the CPU: a last partial step is shorter, not padded. Where nothing
-is fused behind the product results go straight to memory; else through a tile in shared memory, so
-that the epilogue stands in the text once and its stores are contiguous."""
+contiguous; each thread keeps 4 x 4 results, 8 x 8 of a large product. Every result is one chain of
+fused multiply-adds in the order of k from 0, as on the CPU: a last partial step is shorter, not
+padded. Results stay in registers up to the end; then they are copied to an array that a loop goes
+through, so that the epilogue stands in the text once."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from intaglio.compiler.schedule.template import Matrix, Product
 
 SIDE: Final = 16
 """Threads along each side of a block, and elements of a step along k."""
-LARGE, SMALL = 64, 16
-"""Sides of tiles; a small one where the matrix is no larger."""
+HUGE, LARGE, SMALL = 128, 64, 16
+"""Sides of tiles; a small one where the matrix is no larger, a huge one where there are enough."""
+ENOUGH_TILES: Final = 64
+"""Huge tiles that a product must have, so that they keep a device busy."""
 
 
 def cuda_product(product: Product, parameters: list[str]) -> tuple[str, Layout]:
     """The text of the kernel, and how to launch it; `parameters` are the declarations of the
     buffers, called b0, b1, ..."""
-    rows, columns = _side(product.m), _side(product.n)
-    element = product.dtype.size if product.dtype.size >= 4 else 4
-    operands = SIDE * (rows + columns + 2) * element
-    staged = 0 if product.store.plain else rows * columns * element
+    rows, columns = _tile(product)
+    shared = SIDE * (rows + columns + 2) * max(product.dtype.size, 4)
     tiles = product_of(product.batch) * ceiling(product.m, rows) * ceiling(product.n, columns)
-    shared = max(operands, staged)
     layout = Layout((minimum(tiles, MOST_ACROSS), 1), (SIDE, SIDE), shared)
     kind = f"ig1_{compute_type(product.dtype)}"
     size = product.size
@@ -59,12 +58,22 @@ def cuda_product(product: Product, parameters: list[str]) -> tuple[str, Layout]:
         *offset(product, product.b, "b"),
         *_chains(product, kind, rows, columns, _index_type(product)),
         *(_direct(product, rows, columns) if product.store.plain else
-          _staged(product, kind, rows, columns)),
+          _finished(product, kind, rows, columns)),
         "  }",
         "}",
         "",
     ]  # fmt: skip
     return "\n".join(lines), layout
+
+
+def _tile(product: Product) -> tuple[int, int]:
+    """The rows and columns of a tile."""
+    m, n, batch = product.m, product.n, product_of(product.batch)
+    if product.dtype.name == "f32" and all(isinstance(s, int) for s in (m, n, batch)):
+        tiles = batch * (m // HUGE) * (n // HUGE)
+        if isinstance(tiles, int) and tiles >= ENOUGH_TILES:
+            return HUGE, HUGE
+    return _side(m), _side(n)
 
 
 def _side(extent: Size) -> int:
@@ -170,26 +179,25 @@ def _direct(product: Product, rows: int, columns: int) -> list[str]:
     ]
 
 
-def _staged(product: Product, kind: str, rows: int, columns: int) -> list[str]:
-    """Store the sums through shared memory and the epilogue."""
+def _finished(product: Product, kind: str, rows: int, columns: int) -> list[str]:
+    """Store the sums through the epilogue."""
     store = product.store.lines(
         batch="batch", row="row", column="column", lanes=1, count="1", value="value"
     )
-    at = f"(threadIdx.y + {SIDE} * i) * {columns} + threadIdx.x + {SIDE} * j"
+    high, wide = rows // SIDE, columns // SIDE
     return [
-        f"    {kind} *const made = ({kind} *)shared;",
+        f"    {kind} made[{high * wide}];",
         "    #pragma unroll",
-        f"    for (int i = 0; i < {rows // SIDE}; i++)",
+        f"    for (int i = 0; i < {high}; i++)",
         "      #pragma unroll",
-        f"      for (int j = 0; j < {columns // SIDE}; j++) made[{at}] = sum[i][j];",
-        "    __syncthreads();",
+        f"      for (int j = 0; j < {wide}; j++) made[i * {wide} + j] = sum[i][j];",
         "    #pragma unroll 1",
-        f"    for (int e = thread; e < {rows * columns}; e += {SIDE * SIDE}) {{",
-        f"      const int64_t row = top + e / {columns}, column = side + e % {columns};",
+        f"    for (int e = 0; e < {high * wide}; e++) {{",
+        f"      const int64_t row = top + threadIdx.y + {SIDE} * (e / {wide});",
+        f"      const int64_t column = side + threadIdx.x + {SIDE} * (e % {wide});",
         "      if (row < m && column < n) {",
         f"        const {kind} value = made[e];",
         *("        " + line for line in store),
         "      }",
         "    }",
-        "    __syncthreads();",
     ]
