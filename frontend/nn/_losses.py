@@ -84,6 +84,25 @@ def binary_cross_entropy_with_logits(
         return reduced(loss if weight is None else loss * weight, reduction)
 
 
+def _picked_forward(logs: Tensor, position: Tensor, *, axis: int) -> Tensor:
+    return logs.gather(axis, position.unsqueeze(axis)).squeeze(axis)
+
+
+def _picked_backward(
+    xs: tuple[Tensor, ...], ys: tuple[Tensor, ...], dys: tuple[Tensor, ...], *, axis: int
+) -> tuple[Tensor, ...]:
+    """The derivative lands where the class is the position: a comparison, which joins the kernel of
+    the softmax's derivative, where a scatter would need one of its own."""
+    logs, position = xs
+    shape = [1] * logs.ndim
+    shape[axis] = logs.shape[axis]
+    hit = ig.arange(logs.shape[axis]).reshape(shape) == position.unsqueeze(axis)
+    return (ig.where(hit, dys[0].unsqueeze(axis), 0.0),)
+
+
+_picked = ig.custom_vjp(_picked_forward, _picked_backward)
+
+
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -100,7 +119,7 @@ def nll_loss(
         axis = _class_axis("nll_loss", input, target)
         ignored = target == ignore_index
         position = ig.where(ignored, 0, target)
-        chosen = -input.gather(axis, position.unsqueeze(axis)).squeeze(axis)
+        chosen = -_picked(input, position, axis=axis)
         counted = ig.where(ignored, 0.0, ig.ones_like(chosen))
         if weight is not None:
             counted = counted * ig.take_rows(weight, position)
