@@ -286,7 +286,7 @@ class Lowering:
                 ops,
                 where,
                 node,
-                _same_places(read_in_place(kernel), kernel.buffers, places),
+                same_places(read_in_place(kernel), kernel.buffers, places),
                 check,
             )  # fmt: skip
         )
@@ -390,7 +390,7 @@ class Lowering:
                     step.nanoseconds,
                     ops,
                     where,
-                    same_place=_same_places(same, buffers, places),
+                    same_place=same_places(same, buffers, places),
                 )  # fmt: skip
             )
 
@@ -447,7 +447,7 @@ def _slice(view: View, at: Size) -> View:
     return View(view.buffer, offset, view.strides[1:], view.other, view.round)
 
 
-def _same_places(
+def same_places(
     pairs: Sequence[tuple[Buffer, Buffer]], buffers: Sequence[Buffer], places: Mapping[Buffer, View]
 ) -> tuple[tuple[int, int], ...]:
     """The pairs as numbers, where they hold for all the kernel's looks at the memory read."""

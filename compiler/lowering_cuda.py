@@ -6,7 +6,7 @@ steps is a loop of launches: the host runs it, and the pointers move with its ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from intaglio.compiler.codegen.cuda import CudaPrinter, Layout, cuda_kernel
 from intaglio.compiler.codegen.indices import affine
@@ -16,7 +16,7 @@ from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Node
 from intaglio.compiler.launch import Launch, LaunchLoop, Pointer, Turn
 from intaglio.compiler.loop import Buffer, Kernel, symbol_of
-from intaglio.compiler.lowering import NAME, Lowering, numbers_of
+from intaglio.compiler.lowering import NAME, Lowering, numbers_of, same_places
 from intaglio.compiler.schedule.matmul import joined, product_nanoseconds
 from intaglio.compiler.schedule.matmul_cuda import cuda_product
 from intaglio.compiler.schedule.products import group_product
@@ -55,8 +55,7 @@ class CudaLowering(Lowering):
         """Remember with each call how its kernel, printed just before, is launched."""
         layout = self._layout
         self.scratch = maximum(self.scratch, layout.grid[0] * layout.scratch)
-        known = {f.name: getattr(call, f.name) for f in fields(Call)}
-        super()._append(CudaCall(**known, layout=layout))
+        super()._append(CudaCall(**vars(call), layout=layout))
 
     def _printer(self) -> CudaPrinter:
         return CudaPrinter(self.dims)
@@ -82,6 +81,7 @@ class CudaLowering(Lowering):
                 product_nanoseconds(made.product),
                 tuple(n.op for n in graph.nodes),
                 where,
+                same_place=same_places(made.same, made.buffers, places),
             )  # fmt: skip
         )
 
