@@ -55,7 +55,7 @@ class CudaLowering(Lowering):
         """Remember with each call how its kernel, printed just before, is launched."""
         layout = self._layout
         self.scratch = maximum(self.scratch, layout.grid[0] * layout.scratch)
-        super()._append(CudaCall(**vars(call), layout=layout))
+        super()._append(CudaCall(**call.__dict__, layout=layout))
 
     def _printer(self) -> CudaPrinter:
         return CudaPrinter(self.dims)
