@@ -88,6 +88,9 @@ class _Form:
         self.tensors = [(r.tensor, r.tensor._kind, r.tensor.requires_grad) for r in self.reads]
         self.grads = recorded.grad_dependent
         self.count = len(recorded.results)
+        self._refs = [*self.reads, *self.only]
+        self._states: tuple[Array, ...] = ()
+        self._uncopied = False
         self._compile()
 
     def _compile(self) -> None:
@@ -135,18 +138,34 @@ class _Form:
     def run(self, leaves: Sequence[Any], rerun: Callable[[], Any]) -> Any:
         """Execute on these arguments and the state."""
         arrays = [x._data if isinstance(x, Tensor) else x for x in leaves]
-        states = [_dense(r) for r in self.reads] + [_dense(r) for r in self.only]
-        outputs = self.executable([*arrays, *states])
-        self._commit(states, outputs)
+        states = self._state_arrays()
+        outputs = self.executable.call(arrays, states)
+        if not self._uncopied or self.updates or self.recorded.cleared:
+            self._commit(states, outputs)
         results = [wrap(a, k) for a, k in zip(outputs, self.result_kinds, strict=False)]
         if self.extra is not None:
             self._record(leaves, results, outputs, rerun)
         return self.rebuild(results)
 
-    def _commit(self, states: list[Array], outputs: list[Array]) -> None:
-        for ref, array in zip([*self.reads, *self.only], states, strict=True):
-            if ref.array() is not array:
-                np.copyto(ref.array(), array)
+    def _state_arrays(self) -> tuple[Array, ...]:
+        """The states' arrays, copied where they are not dense: the same tuple as long as they are
+        the same, which the executable knows again."""
+        for ref, known in zip(self._refs, self._states, strict=False):
+            if (ref.array() if ref.gradient else ref.tensor._data) is not known:
+                break
+        else:
+            if len(self._states) == len(self._refs):
+                return self._states
+        self._states = tuple(map(_dense, self._refs))
+        pairs = zip(self._refs, self._states, strict=True)
+        self._uncopied = all(ref.array() is array for ref, array in pairs)
+        return self._states
+
+    def _commit(self, states: tuple[Array, ...], outputs: list[Array]) -> None:
+        if not self._uncopied:
+            for ref, array in zip(self._refs, states, strict=True):
+                if ref.array() is not array:
+                    np.copyto(ref.array(), array)
         for ref in self.updates:
             if ref not in self.replaced:
                 target = ref.tensor._grad if ref.gradient else ref.tensor
