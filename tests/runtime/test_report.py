@@ -2,6 +2,8 @@
 
 import gc
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -33,7 +35,8 @@ def resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_the_plan_is_what_a_call_takes() -> None:
+def measured() -> tuple[int, int, int, int]:
+    """Growth over the first call and over six, the planned peak, and the bytes of the results."""
     rows = 8192
     run = Executable(chain(Dim("n")), backend="native", general=True)
     small = np.zeros((4, 512), np.float32)
@@ -47,11 +50,18 @@ def test_the_plan_is_what_a_call_takes() -> None:
     before = resident()
     y = run([x, w])
     grown = resident() - before
-    assert abs(grown - plan.peak_bytes) < 2 << 20
     for _ in range(5):
         y = run([x, w])
-    assert resident() - before < plan.peak_bytes + plan.output_bytes + (2 << 20)
     assert np.allclose(y[0], np.tanh(1.0), atol=1e-6)
+    return grown, resident() - before, plan.peak_bytes, plan.output_bytes
+
+
+def test_the_plan_is_what_a_call_takes() -> None:
+    """In a process of its own: this one holds free memory that a call could take unseen."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        first, six, peak, outputs = pool.submit(measured).result(timeout=120)
+    assert abs(first - peak) < 2 << 20
+    assert six < peak + outputs + (2 << 20)
 
 
 def test_the_holders_of_the_peak_are_named() -> None:
