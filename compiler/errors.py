@@ -7,7 +7,9 @@ import builtins
 
 
 class Error(Exception):
-    """Base of every error that intaglio raises on purpose."""
+    """Base of every error that intaglio raises on purpose. `located`: its text names a line."""
+
+    located: bool = False
 
 
 class DTypeError(Error, TypeError):

@@ -320,7 +320,7 @@ class Lowering:
             if not op.checks:
                 continue
             types = [v.type for v in node.inputs]
-            for operand, bound in op.bounds_checks(*types, **node.attributes):  # type: ignore[attr-defined]
+            for operand, bound in op.bounds_checks(*types, **node.attributes):
                 index = node.inputs[operand]
                 if (index, bound) in self._checked:
                     continue

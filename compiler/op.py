@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from intaglio.compiler.dims import Constraint, Shape, collecting
+from intaglio.compiler.dims import Constraint, Shape, Size, collecting
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, Error, GradientError, VerifyError
 from intaglio.compiler.ir import (
@@ -136,6 +136,11 @@ class Op:
     element: ClassVar[Callable[..., Any] | None] = None
     """`element(self, index, *xs, **attributes)`: one result element as a scalar expression;
     `xs[k](*index)` is a load or a fused producer."""
+
+    def bounds_checks(self, *types: TensorType, **attributes: Any) -> tuple[tuple[int, Size], ...]:
+        """The operands whose elements are positions, each with the exclusive upper bound; of ops
+        that `checks`."""
+        return ()
 
     def fold(self, arrays: Sequence[Array], **attributes: Any) -> tuple[Array, ...] | None:
         """The results for constant operands, computed when compiling; None leaves the node alone.
@@ -430,8 +435,8 @@ def located(error: Error, where: Places) -> Error:
     """The same error with `(file:line)` added to its message, unless it has one or nothing is
     known."""
     text = str(error)
-    if not where or getattr(error, "located", False):
+    if not where or error.located:
         return error
     made = type(error)(f"{text} ({describe(where)})")
-    made.located = True  # type: ignore[attr-defined]  # a mark of this function's own
+    made.located = True
     return made

@@ -28,7 +28,7 @@ def at(message: str) -> TraceError:
     text = source_line(place)
     shown = f": {text}" if text else ""
     made = TraceError(f"{message} ({where_of(place)}{shown})")
-    made.located = True  # type: ignore[attr-defined]  # read by compiler.op.located
+    made.located = True
     return made
 
 
