@@ -39,7 +39,7 @@ $(VENV)/.examples: $(VENV)/.dev
 
 .venv-torch/.ready: pyproject.toml
 	test -x .venv-torch/bin/python || $(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/$(PIP) $(TORCH) expecttest hypothesis --editable '.[test]'
+	.venv-torch/bin/$(PIP) $(TORCH) expecttest hypothesis --editable '.[test,examples]'
 	touch $@
 
 .venv-bench/.ready: pyproject.toml
