@@ -388,6 +388,10 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         set_num_threads as set_num_threads,
     )
     from intaglio.runtime.version import __version__ as __version__
+    from intaglio.runtime.weights import (
+        load_weights as load_weights,
+        save_weights as save_weights,
+    )
 
 # Home module -> the public names that it gives to the root.
 _NAMES: dict[str, str] = {
@@ -455,6 +459,7 @@ _NAMES: dict[str, str] = {
     "intaglio.nn.functional": "log_softmax softmax",
     "intaglio.runtime": "load num_threads set_num_threads",
     "intaglio.runtime.version": "__version__",
+    "intaglio.runtime.weights": "load_weights save_weights",
 }
 _SUBMODULES = ("autograd", "data", "func", "nn", "optim")
 

@@ -14,11 +14,13 @@ import click
 from intaglio.compiler.errors import Error
 from intaglio.runtime.version import __version__
 from intaglio.tools.bench import bench
+from intaglio.tools.completion import completion
 from intaglio.tools.dump import dump
 from intaglio.tools.info import info
 from intaglio.tools.run import run
 from intaglio.tools.show import one_line
 from intaglio.tools.train import train
+from intaglio.tools.weights import weights
 
 INTERRUPTED = 130
 
@@ -26,10 +28,13 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="intaglio")
 def commands() -> None:
-    """Look at, run and train models saved by intaglio."""
+    """Look at, run and train models saved by intaglio.
+
+    `intaglio COMMAND --help` shows a command's options and examples. Exit codes: 0 all is well,
+    1 the model or the data is at fault, 2 the command line is, 130 interrupted."""
 
 
-for _command in (info, run, train, dump, bench):
+for _command in (info, run, train, weights, dump, bench, completion):
     commands.add_command(_command)
 
 

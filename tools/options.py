@@ -1,8 +1,10 @@
-"""Options that several commands share, and loading the model that they speak of."""
+"""What several commands share: options, examples in their help, loading the model they speak of."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,6 +15,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Examples(click.Command):
+    """A command whose help ends in a section of command lines to copy."""
+
+    def __init__(self, *args: Any, examples: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = dedent(examples).strip().splitlines()
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, each on a line of its own however long."""
+        with formatter.section("Examples"):
+            formatter.write("".join(f"  {line}\n" for line in self.examples))
+
+
 def model_argument(command: F) -> F:
     """The model's file."""
     return click.argument("model", type=click.Path(), metavar="MODEL")(command)
@@ -21,7 +36,14 @@ def model_argument(command: F) -> F:
 def machine_options(command: F) -> F:
     """Where a model runs and what it may take."""
     options = [
-        click.option("--device", default="cpu", show_default=True, help="Where to run."),
+        click.option(
+            "--device",
+            default="cpu",
+            show_default=True,
+            metavar="cpu|cuda",
+            callback=_device,
+            help="Where to run; cuda:1 is the second GPU.",
+        ),
         click.option("--threads", type=click.IntRange(min=1), help="Threads (default: all cores)."),
         click.option(
             "--max-memory", metavar="SIZE", callback=_memory, help="Cap, such as 512MiB or 1GiB."
@@ -30,6 +52,12 @@ def machine_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _device(context: click.Context, option: click.Parameter, text: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", text):
+        raise click.BadParameter(f"{text!r} is neither cpu nor cuda")
+    return text
 
 
 def _memory(context: click.Context, option: click.Parameter, text: str | None) -> int | None:

@@ -23,7 +23,9 @@ INSIDE = {
 OUTSIDE = {
     "intaglio.schemas": {"google"},
     "intaglio.compiler": {"numpy", "networkx", "ml_dtypes"},
-    "intaglio.runtime": {"numpy", "ml_dtypes", "google", "pycuda", "scipy", "ziglang"},
+    "intaglio.runtime": {
+        *("numpy", "ml_dtypes", "google", "pycuda", "safetensors", "scipy", "ziglang"),
+    },
     "intaglio": {"numpy", "ml_dtypes", "tqdm", "scipy", "matplotlib", "IPython"},
     "intaglio.tools": {"numpy", "ml_dtypes", "click", "tqdm", "networkx", "matplotlib"},
 }

@@ -123,7 +123,8 @@ def test_usage_errors_exit_with_2(model: Path, tmp_path: Path) -> None:
     for wrong in (
         ["nonsense"], ["run"], ["run", model, "--input", "x"], ["run", model, "--input", "x="],
         ["run", model, "--batch", "0"], ["run", model, "--output", "y.txt"],
-        ["run", model, "--max-memory", "much"], ["train", model], ["dump", model, "--after", "x"],
+        ["run", model, "--max-memory", "much"], ["run", model, "--device", "gpu9"],
+        ["train", model], ["dump", model, "--after", "x"],
         ["dump", model, "--format", "pdf"], ["bench", model, "--size", "n=-1"],
         ["run", model, "--input", "x=a.npy", "--input", "x=b.npy"],
     ):  # fmt: skip
@@ -153,7 +154,6 @@ def test_model_and_data_errors_exit_with_1_on_one_line(model: Path, tmp_path: Pa
         (["run", model, "--function", "none", "--input", x], "no function 'none'"),
         (["run", model], "forward needs 'x'"),
         (["run", model, "--input", x, "--output", tmp_path / "no" / "y.npy"], "No such file"),
-        (["run", model, "--input", x, "--device", "gpu9"], "gpu9"),
         (["run", model, "--input", x, "--max-memory", "64"], "64"),
     ):
         done = here(*wrong)
