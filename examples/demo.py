@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from digits import EPOCHS, write
+from digits import DIGITS
 
 
 def intaglio(folder: Path, *words: str) -> None:
@@ -25,7 +25,7 @@ def intaglio(folder: Path, *words: str) -> None:
 
 def tour(folder: Path, epochs: int) -> float:
     """Make a model's file, use it from the command line; the accuracy on held-out examples."""
-    path = write(folder)
+    path = DIGITS.write(folder)
     print(f"traced a model and wrote {path} ({path.stat().st_size} bytes)")
     intaglio(folder, "info", "digits.ig")
     training = ["--data", "train.npz", "--eval-data", "test.npz", "--batch-size", "32"]
@@ -46,7 +46,7 @@ def main() -> None:
     """Take the tour in a new folder, or in the one named."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--folder", type=Path, help="where to put the files")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--epochs", type=int, default=DIGITS.epochs)
     chosen = parser.parse_args()
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="intaglio-demo-"))
     folder.mkdir(parents=True, exist_ok=True)

