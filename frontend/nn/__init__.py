@@ -39,12 +39,15 @@ from intaglio.nn._layers import (
     Unflatten,
 )
 from intaglio.nn._module import LoadError, Module
+from intaglio.nn._recurrent import GRU, LSTM, RNN
+from intaglio.nn._recurrent_cells import GRUCell, LSTMCell, RNNCell
 
 __all__ = [
-    "ELU", "GELU", "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "Embedding",
-    "Flatten", "HuberLoss", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LoadError",
-    "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss",
-    "PReLU", "Parameter", "ParameterList", "RMSNorm", "ReLU", "ReLU6", "Sequential", "SiLU",
+    "ELU", "GELU", "GRU", "LSTM", "RNN", "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss",
+    "Dropout", "Embedding", "Flatten", "GRUCell", "HuberLoss", "Identity", "L1Loss", "LSTMCell",
+    "LayerNorm", "LeakyReLU", "Linear", "LoadError", "LogSoftmax", "MSELoss", "Module",
+    "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "PReLU", "Parameter",
+    "ParameterList", "RMSNorm", "RNNCell", "ReLU", "ReLU6", "Sequential", "SiLU",
     "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Tanh", "TransformerEncoder",
     "TransformerEncoderLayer", "Unflatten", "functional", "init", "utils",
 ]  # fmt: skip
