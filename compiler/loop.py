@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Union
 
-from intaglio.compiler.dims import Dim, Shape, Size, Symbol
+from intaglio.compiler.dims import Dim, Shape, Size, Symbol, floordiv, modulo
 from intaglio.compiler.dtypes import DType, boolean, int64
 from intaglio.compiler.errors import Error
 from intaglio.compiler.types import TensorType
@@ -32,6 +32,31 @@ from intaglio.compiler.types import TensorType
 class Unfusable(Error):
     """Raised by an `element` rule that can't express an element at this index; the producer is then
     materialised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A dim cut into blocks of `size` elements, which lie `stride` apart within a block."""
+
+    dim: int
+    size: int
+    stride: Size
+
+
+def offset_of(
+    position: Sequence[Size], strides: Sequence[Size], blocks: Sequence[Block] = ()
+) -> Size:
+    """How far from the first element one lies, in elements."""
+    total: Size = 0
+    inside = {b.dim: b for b in blocks}
+    for dim, (place, stride) in enumerate(zip(position, strides, strict=True)):
+        block = inside.get(dim)
+        if block is None:
+            total = total + place * stride
+        else:
+            total = total + floordiv(place, block.size) * stride
+            total = total + modulo(place, block.size) * block.stride
+    return total
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,6 +69,8 @@ class Buffer:
     strides: Shape
     role: str = "input"
     """`input`, `output`, or `scratch` (per thread, cache-sized)."""
+    blocks: tuple[Block, ...] = ()
+    """The dims that are cut into blocks; their stride is that from block to block."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

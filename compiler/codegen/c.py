@@ -1,8 +1,8 @@
 """Prints kernels as C functions over blocks of lanes, for the CPU.
 
-A vector loop runs in blocks of 64 lanes, or of 32 where an eight-byte type takes part; the last
-block may be partial. Folds keep the order of architecture §6 whatever the block: with 32 lanes an
-f32 sum keeps its 64 partials as two blocks that take turns."""
+A vector loop runs in blocks of 64 lanes, of 32 where an eight-byte type takes part, of 16 where it
+is that short; the last block may be partial. Folds keep the order of architecture §6 whatever the
+block: with 32 lanes an f32 sum keeps its 64 partials as two blocks that take turns."""
 
 from __future__ import annotations
 
@@ -345,7 +345,10 @@ def scratch_bytes(shape: Sequence[Size], dtype: DType) -> Size:
 
 
 def lanes_of(loop: Loop) -> int:
-    """Lanes of a block in a vector loop: 64, or 32 where an eight-byte type takes part."""
+    """Lanes of a block in a vector loop: 64, or 32 where an eight-byte type takes part; 16 in a
+    loop that is no longer and folds nothing."""
+    if not loop.folds and is_at_most(loop.extent, 16):
+        return 16
     return 32 if any(d.size == 8 for d in _dtypes(loop)) else 64
 
 

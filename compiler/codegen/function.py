@@ -19,7 +19,7 @@ UNIT_WORK: Final = 100
 """Block operations in one translation unit; gcc takes about two milliseconds for each."""
 KERNEL_WORK: Final = 4
 """What a kernel costs beyond its block operations, in the same unit."""
-_BLOCK_OPERATION: Final = re.compile(r"\big(?:32|64)_(?!load|store|splat)\w+\(")
+_BLOCK_OPERATION: Final = re.compile(r"\big(?:16|32|64)_(?!load|store|splat)\w+\(")
 WORTH_THREADS: Final = 20_000
 """Nanoseconds of work on one core below which a function runs on one thread."""
 NAME: Final = "IG_NAME"

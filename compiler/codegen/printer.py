@@ -41,6 +41,8 @@ from intaglio.compiler.loop import (
     Loop,
     Stmt,
     Store,
+    Unfusable,
+    offset_of,
     symbol_of,
 )
 
@@ -319,14 +321,13 @@ class Printer:
 
     def address(self, buffer: Buffer, index: Sequence[Size | Expr]) -> tuple[Size, Text | None]:
         """Where an element lies, in elements: a part of sizes and a part that is data (i64)."""
-        base: Size = 0
+        base = _known_part(buffer, index)
         data: Text | None = None
-        for position, stride in zip(index, buffer.strides, strict=True):
-            if isinstance(position, int) or not isinstance(position, _EXPRESSIONS):
-                base = base + position * stride
+        for dim, (position, stride) in enumerate(zip(index, buffer.strides, strict=True)):
+            if not isinstance(position, _EXPRESSIONS) or stride == 0:
                 continue
-            if stride == 0:
-                continue
+            if any(b.dim == dim for b in buffer.blocks):
+                raise Unfusable("a dim that is stored in blocks is indexed by data")
             part = self.value(Call("cast", (position,), int64))
             if stride != 1:
                 part = self._add_data(
@@ -402,12 +403,9 @@ class Printer:
         if self.vector is None:
             return False
         for position, stride in zip(expr.index, expr.buffer.strides, strict=True):
-            if isinstance(position, _EXPRESSIONS):
-                if stride != 0 and self.has_lanes(position):
-                    return True
-            elif mentions(position * stride, self.vector.symbol):
+            if isinstance(position, _EXPRESSIONS) and stride != 0 and self.has_lanes(position):
                 return True
-        return False
+        return mentions(_known_part(expr.buffer, expr.index), self.vector.symbol)
 
     def has_lanes(self, expr: Expr) -> bool:
         """Whether the value of an expression differs between lanes."""
@@ -510,3 +508,9 @@ class Printer:
 
 
 _EXPRESSIONS = (Const, Local, Index, Load, Call)
+
+
+def _known_part(buffer: Buffer, index: Sequence[Size | Expr]) -> Size:
+    """The part of an element's address that is made of sizes."""
+    known = [0 if isinstance(p, _EXPRESSIONS) else p for p in index]
+    return offset_of(known, buffer.strides, buffer.blocks)

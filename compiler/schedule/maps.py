@@ -1,13 +1,24 @@
 """Kernels of elementwise groups: every result element is an expression of loads.
 
 All results have one shape. Its dims are joined where memory allows it; the innermost becomes the
-vector loop, the rest, and tiles of a long innermost dim, the parallel loop."""
+vector loop, the rest, and tiles of a long innermost dim, the parallel loop. A dim that memory holds
+in blocks is two: the blocks, and innermost the place in a block."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from intaglio.compiler.dims import Size, loop_variable, product
+from intaglio.compiler.dims import (
+    Dim,
+    Shape,
+    Size,
+    floordiv,
+    loop_variable,
+    minimum,
+    modulo,
+    product,
+    substitute,
+)
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.loop import Buffer, Expr, Kernel, Loop, Position, symbol_of
 from intaglio.compiler.schedule.compose import Composer, Rewriter
@@ -37,14 +48,57 @@ def map_kernel(
     `memory` holds the graph's inputs; `results` are values and where they go. Raises `Unfusable`
     when an element rule can't be composed."""
     composer = Composer(graph, memory)
-    axes, _ = axes_of(results[0][0].type.shape)
-    variables = [a.variable for a in axes]
+    shape = results[0][0].type.shape
+    axes, place = _cut(*axes_of(shape), _block_of(shape, memory, results))
+    known = [p for p in place if p != 0]
     stores: list[tuple[Buffer, tuple[Position, ...], Expr]] = []
     for value, buffer in results:
-        left = iter(variables)
+        left = iter(known)
         position = tuple(0 if s == 1 else next(left) for s in value.type.shape)
         stores.append((buffer, position, composer.at(value, position)))
     return stored_kernel(composer, axes, stores, list(memory.values()))
+
+
+def _block_of(
+    shape: Shape, memory: Mapping[Value, Buffer], results: Sequence[tuple[Value, Buffer]]
+) -> tuple[int, int] | None:
+    """The dim of the results that memory holds in blocks, and the blocks' size."""
+    for value, buffer in (*results, *memory.items()):
+        for block in buffer.blocks:
+            found = value.type.shape
+            if len(found) == len(shape) and found[block.dim] == shape[block.dim] != 1:
+                return block.dim, block.size
+    return None
+
+
+def _cut(
+    axes: Sequence[Axis], position: tuple[Position, ...], block: tuple[int, int] | None
+) -> tuple[tuple[Axis, ...], tuple[Position, ...]]:
+    """The axes with that of a blocked dim cut in two: the blocks where it was, the place in a block
+    innermost; and the position in terms of these."""
+    if block is None:
+        return tuple(axes), position
+    dim, size = block
+    (whole,) = (a for a in axes if a.variable == position[dim])
+    count = floordiv(whole.extent + (size - 1), size)
+    outer = Axis(loop_variable("o", count), count)
+    length: Size = size
+    if modulo(whole.extent, size) != 0:
+        length = minimum(size, whole.extent - outer.variable * size)
+    inner = Axis(loop_variable("l", length), length)
+    kept = [outer if a is whole else a for a in axes]
+    place = list(position)
+    place[dim] = outer.variable * size + inner.variable
+    return (*(a for a in kept if a.extent != 1), inner), tuple(
+        _at_zero(p, outer) if outer.extent == 1 else p for p in place
+    )
+
+
+def _at_zero(position: Position, axis: Axis) -> Position:
+    """The position where an axis of one step stands still."""
+    if not isinstance(position, int | Dim):
+        return position
+    return substitute(position, {symbol_of(axis.variable): 0})
 
 
 def stored_kernel(

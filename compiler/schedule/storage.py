@@ -1,16 +1,20 @@
-"""Where values lie: a buffer, an offset, and strides; and which ops are only another look at it."""
+"""Where values lie: a buffer, an offset, and strides; how their memory is laid out; and which ops
+are only another look at it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from intaglio.compiler.codegen.indices import affine
-from intaglio.compiler.dims import Dim, Shape, Size
+from intaglio.compiler.dims import Dim, Shape, Size, floordiv, product
 from intaglio.compiler.ir import Node
-from intaglio.compiler.loop import Buffer, Load, Operand, Unfusable, symbol_of
+from intaglio.compiler.loop import Block, Buffer, Load, Operand, Unfusable, symbol_of
 from intaglio.compiler.op import op_named
 from intaglio.compiler.schedule.compose import Interner
 from intaglio.compiler.schedule.domain import axes_of
+
+LINE = 64
+"""Bytes of a cache line, on which every stored value begins."""
 
 
 def dense(shape: Shape) -> Shape:
@@ -26,26 +30,86 @@ def dense(shape: Shape) -> Shape:
 @dataclass(frozen=True, slots=True)
 class View:
     """Elements of a buffer (by number): the first lies at `offset`, the others by `strides`, all in
-    elements. `other` is set for what a loop carries: its buffer in odd rounds of `round`."""
+    elements; along a dim in `blocks` the stride is that from block to block. `other` is set for
+    what a loop carries: its buffer in odd rounds of `round`."""
 
     buffer: int
     offset: Size
     strides: Shape
     other: int | None = None
     round: Size | None = None
+    blocks: tuple[Block, ...] = ()
 
     def is_dense(self, shape: Shape) -> bool:
         """Whether the elements lie row-major without gaps."""
-        return all(
+        return not self.blocks and all(
             size == 1 or mine == ideal
             for size, mine, ideal in zip(shape, self.strides, dense(shape), strict=True)
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How the elements of a value lie in memory, apart from its logical shape.
+
+    `order` names the dims from the outermost to the innermost. A dim of `blocks` (dim, size) stands
+    twice: first the number of the block, then the place in it; the last block may have a tail that
+    nobody reads. `halo` holds, for every dim, how many elements stand before and behind it; they
+    are zero. The first byte is aligned to `alignment`. `Storage.of_image` is an image whose
+    channels lie in blocks of 16: (n, c // 16, h, w, c % 16)."""
+
+    order: tuple[int, ...]
+    blocks: tuple[tuple[int, int], ...] = ()
+    halo: tuple[tuple[int, int], ...] = ()
+    alignment: int = LINE
+
+    @staticmethod
+    def of_image(spatial: tuple[tuple[int, int], ...], block: int | None) -> Storage:
+        """The storage of images [n, c, *spatial dims] with these halos; channels in blocks or, with
+        None, plane after plane."""
+        dims = tuple(range(2 + len(spatial)))
+        halo = ((0, 0), (0, 0), *spatial)
+        if block is None:
+            return Storage(dims, (), halo)
+        return Storage((*dims, 1), ((1, block),), halo)
+
+    def sizes(self, shape: Shape) -> Shape:
+        """The sizes of the memory in its order."""
+        blocks, seen, found = dict(self.blocks), set[int](), list[Size]()
+        for dim in self.order:
+            low, high = self.halo[dim]
+            size = shape[dim] + (low + high)
+            if dim in blocks:
+                block = blocks[dim]
+                size = block if dim in seen else floordiv(size + (block - 1), block)
+            seen.add(dim)
+            found.append(size)
+        return tuple(found)
+
+    def elements(self, shape: Shape) -> Size:
+        """How many elements the memory holds."""
+        return product(self.sizes(shape))
+
+    def view(self, buffer: int, shape: Shape) -> View:
+        """The value of this shape in a buffer that holds nothing else."""
+        steps = dense(self.sizes(shape))
+        first: dict[int, Size] = {}
+        last: dict[int, Size] = {}
+        for dim, step in zip(self.order, steps, strict=True):
+            first.setdefault(dim, step)
+            last[dim] = step
+        offset: Size = 0
+        for dim, (low, _) in enumerate(self.halo):
+            offset = offset + first[dim] * low
+        blocks = tuple(Block(dim, size, last[dim]) for dim, size in self.blocks)
+        strides = tuple(first[dim] for dim in range(len(shape)))
+        return View(buffer, offset, strides, blocks=blocks)
+
+
 def view_of(node: Node, source: View) -> View | None:
     """The result of a node as a view of its only operand; None when it must be computed."""
     op = op_named(node.op)
-    if len(node.inputs) != 1 or len(node.outputs) != 1 or op.element is None:
+    if len(node.inputs) != 1 or len(node.outputs) != 1 or op.element is None or source.blocks:
         return None
     operand, result = node.inputs[0].type, node.output.type
     if operand.dtype != result.dtype:

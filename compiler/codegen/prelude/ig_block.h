@@ -1,4 +1,4 @@
-/* Purpose: the primitives for blocks of IG_L elements, IG_L = 64 or 32: included once for each.
+/* Purpose: the primitives for blocks of IG_L elements, IG_L = 64, 32 or 16: included once for each.
    A block is a struct of native vectors in named fields, and every primitive is written out for all of them side by side,
    so that the compiler keeps the fields in registers and has independent work to interleave. */
 
@@ -15,7 +15,8 @@
   M(20, __VA_ARGS__) M(21, __VA_ARGS__) M(22, __VA_ARGS__) M(23, __VA_ARGS__) M(24, __VA_ARGS__) M(25, __VA_ARGS__) \
   M(26, __VA_ARGS__) M(27, __VA_ARGS__) M(28, __VA_ARGS__) M(29, __VA_ARGS__) M(30, __VA_ARGS__) M(31, __VA_ARGS__)
 /* Pairs (i, 2 i, 2 i + 1): a vector of 32-bit lanes and its two of 64-bit lanes. */
-#define IG_PAIRS2(M, ...) M(0, 0, 1, __VA_ARGS__) M(1, 2, 3, __VA_ARGS__)
+#define IG_PAIRS1(M, ...) M(0, 0, 1, __VA_ARGS__)
+#define IG_PAIRS2(M, ...) IG_PAIRS1(M, __VA_ARGS__) M(1, 2, 3, __VA_ARGS__)
 #define IG_PAIRS4(M, ...) IG_PAIRS2(M, __VA_ARGS__) M(2, 4, 5, __VA_ARGS__) M(3, 6, 7, __VA_ARGS__)
 #define IG_PAIRS8(M, ...) \
   IG_PAIRS4(M, __VA_ARGS__) M(4, 8, 9, __VA_ARGS__) M(5, 10, 11, __VA_ARGS__) M(6, 12, 13, __VA_ARGS__) M(7, 14, 15, __VA_ARGS__)
@@ -35,6 +36,7 @@
   M(5, 21, __VA_ARGS__) M(6, 22, __VA_ARGS__) M(7, 23, __VA_ARGS__) M(8, 24, __VA_ARGS__) M(9, 25, __VA_ARGS__) \
   M(10, 26, __VA_ARGS__) M(11, 27, __VA_ARGS__) M(12, 28, __VA_ARGS__) M(13, 29, __VA_ARGS__) M(14, 30, __VA_ARGS__) \
   M(15, 31, __VA_ARGS__)
+#define IG_HALVE1(M, ...)
 #define IG_HALVE2(M, ...) IG_ACROSS1(M, __VA_ARGS__)
 #define IG_HALVE4(M, ...) IG_ACROSS2(M, __VA_ARGS__) IG_HALVE2(M, __VA_ARGS__)
 #define IG_HALVE8(M, ...) IG_ACROSS4(M, __VA_ARGS__) IG_HALVE4(M, __VA_ARGS__)
@@ -47,7 +49,14 @@
 #undef IG_HALVE_32
 #undef IG_HALVE_64
 #undef IG_ACROSS_64
-#if IG_L / IG_W == 2
+#if IG_L / IG_W == 1
+#define IG_EACH32 IG_TIMES1
+#define IG_EACH64 IG_TIMES2
+#define IG_EACH_PAIR IG_PAIRS1
+#define IG_HALVE_32 IG_HALVE1
+#define IG_HALVE_64 IG_HALVE2
+#define IG_ACROSS_64 IG_ACROSS1
+#elif IG_L / IG_W == 2
 #define IG_EACH32 IG_TIMES2
 #define IG_EACH64 IG_TIMES4
 #define IG_EACH_PAIR IG_PAIRS2

@@ -1,4 +1,4 @@
-/* Purpose: what every generated translation unit includes: blocks of 64, 32 and 1 elements and their functions,
+/* Purpose: what every generated translation unit includes: blocks of 64, 32, 16 and 1 elements and their functions,
    ig{L}_{function}_{dtype}.  Each function is one fixed sequence of IEEE 754 operations (fused multiply-adds explicit, no
    libm, no estimates), so its bits depend neither on L nor on the machine's vectors, the compiler or the lane.
    Compile with -ffp-contract=off (CUDA: -fmad=false) and without -ffast-math.  In CUDA only L = 1 exists. */
@@ -26,6 +26,10 @@
 
 #if !defined(IG_CUDA)
 #include "ig_vector.h"
+#define IG_L 16
+#include "ig_block.h"
+#include "ig_functions.h"
+#undef IG_L
 #define IG_L 32
 #include "ig_block.h"
 #include "ig_functions.h"
