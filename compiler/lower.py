@@ -13,8 +13,8 @@ from intaglio.compiler.codegen.function import function_sources
 from intaglio.compiler.dims import symbols
 from intaglio.compiler.ir import Graph
 from intaglio.compiler.lowered import BufferSpec, Lowered, StepInfo
-from intaglio.compiler.lowering import Lowering
 from intaglio.compiler.lowering_cuda import CudaLowering
+from intaglio.compiler.lowering_templates import TemplateLowering
 from intaglio.compiler.passes.specialise import specialise
 from intaglio.compiler.steps import Memory, in_place_inputs
 
@@ -38,11 +38,11 @@ def lower(
     if sizes is not None:
         graph = specialise(graph, sizes)
     names = tuple(symbols(*(s for v in graph.inputs for s in v.type.shape)))
-    lowering: Lowering
+    lowering: TemplateLowering
     if target == "cuda":
         lowering = CudaLowering(graph, names, in_place)
     else:
-        lowering = Lowering(graph, names, lanes, packable, in_place)
+        lowering = TemplateLowering(graph, names, lanes, packable, in_place)
     lowering.run()
     memory = lowering.memory
     aliases = in_place_inputs(lowering.timeline, memory, in_place or {}, lowering.inputs)
@@ -63,7 +63,7 @@ def lower(
 
 
 def _spec(
-    number: int, lowering: Lowering, memory: Memory, aliases: Mapping[int, int]
+    number: int, lowering: TemplateLowering, memory: Memory, aliases: Mapping[int, int]
 ) -> BufferSpec:
     kind, index = memory.kinds[number]
     type = memory.types[number]

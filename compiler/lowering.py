@@ -2,8 +2,8 @@
 
 In this order: a node that only looks at its operand in another way becomes a view; one that keeps
 the order of elements that are not dense is copied first; a group built around a kernel template
-goes to the template; a group with reductions and an elementwise group go to their schedules. A
-group that its schedule can't express is lowered node by node."""
+goes to the template (`lowering_templates`); a group with reductions and an elementwise group go to
+their schedules. A group that its schedule can't express is lowered node by node."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from collections.abc import Collection, Mapping, Sequence
 
 from intaglio.compiler.codegen.c import CPrinter, kernel_text, scratch_bytes
 from intaglio.compiler.dims import Dim, Size, loop_variable, maximum
-from intaglio.compiler.dtypes import dtype_of, uint8
+from intaglio.compiler.dtypes import dtype_of
 from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Literal, Node, Value
 from intaglio.compiler.launch import Launch, LaunchLoop
 from intaglio.compiler.loop import Buffer, Kernel, Unfusable
 from intaglio.compiler.op import Op, op_named
-from intaglio.compiler.packing import Packings, packed_buffer, packing_of
+from intaglio.compiler.packing import Packings
 from intaglio.compiler.schedule.checks import check_kernel
 from intaglio.compiler.schedule.cost import kernel_nanoseconds
 from intaglio.compiler.schedule.maps import map_kernel
 from intaglio.compiler.schedule.memory_use import read_in_place, used_buffers
-from intaglio.compiler.schedule.products import product_of_group
 from intaglio.compiler.schedule.reductions import reduction_kernels, reduction_of
-from intaglio.compiler.schedule.scatter import index_add_kernel, scatter_add_kernel
 from intaglio.compiler.schedule.storage import View, dense, view_of
 from intaglio.compiler.steps import Call, Memory, Timeline
 from intaglio.compiler.types import TensorType
@@ -41,10 +39,7 @@ def kernel_of(op: Op) -> str | None:
 
 
 class Lowering:
-    """One function being lowered."""
-
-    parts = 1
-    """Into how many parts kernels that add at positions cut their result."""
+    """One function being lowered; `TemplateLowering` adds the kernel templates."""
 
     def __init__(
         self,
@@ -335,64 +330,8 @@ class Lowering:
     # ---------------------------------------------------------------------------------- templates
 
     def _template(self, graph: Graph, templates: Sequence[Node], where: Places) -> None:
-        (node, *more) = templates
-        if more:
-            raise Unfusable("two kernel templates in one group")
-        kind = kernel_of(op_named(node.op))
-        if kind == "matmul":
-            self._product(graph, node, where)
-            return
-        if kind not in ("index_add", "scatter_add") or len(graph.nodes) > 1:
-            raise Unfusable(f"no schedule for {node.op}")
-        make = index_add_kernel if kind == "index_add" else scatter_add_kernel
-        memory = self._memory(graph)
-        ((value, buffer, view),) = self._results(graph)
-        self.views[value] = view
-        self._copy(node.inputs[0], self.views[node.inputs[0]], view)
-        places = {b: self.views[v] for v, b in memory.items()} | {buffer: view}
-        self._kernel(make(node, memory, buffer, self.parts), places, (node.op,), where)
-
-    def _product(self, graph: Graph, node: Node, where: Places) -> None:
-        memory = self._memory(graph)
-        results = self._results(graph)
-        places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
-        packing = packing_of(node, self.views[node.inputs[1]], self.packings.inputs)
-        shape = node.inputs[1].type.shape
-        packed = None if packing is None else packed_buffer(packing, shape)
-        made, buffers, pack, same = product_of_group(
-            graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer, packed
-        )
-        if packing and packed and pack:
-            number = self.packings.number(packing, pack)
-            places[packed] = View(number, 0, packed.strides)
-        for value, _, view in results:
-            self.views[value] = view
-        views = [places[b] for b in buffers]
-        if made.workspace != 0:
-            number = self.memory.temporary(TensorType(uint8, (made.workspace,)))
-            self.timeline.born(number)
-            views.append(View(number, 0, (1,)))
-        name = self.texts.setdefault(made.text, f"k{len(self.texts)}")
-        self.scratch = maximum(self.scratch, made.scratch)
-        reads = [v for b, v in zip(buffers, views, strict=False) if b.role == "input"]
-        writes = [v for b, v in zip(buffers, views, strict=False) if b.role == "output"]
-        work = views[len(buffers) :]
-        ops = tuple(n.op for n in graph.nodes)
-        for step in made.steps:
-            function = step.function.replace(NAME, name)
-            self._append(
-                Call(
-                    function,
-                    tuple(views),
-                    numbers_of([*reads, *work]),
-                    numbers_of([*writes, *work]),
-                    step.chunks,
-                    step.nanoseconds,
-                    ops,
-                    where,
-                    same_place=same_places(same, buffers, places),
-                )  # fmt: skip
-            )
+        """A group around a kernel template."""
+        raise NotImplementedError
 
     def _printer(self) -> CPrinter:
         return CPrinter(self.dims, self._lanes)

@@ -16,7 +16,8 @@ from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Node
 from intaglio.compiler.launch import Launch, LaunchLoop, Pointer, Turn
 from intaglio.compiler.loop import Buffer, Kernel, symbol_of
-from intaglio.compiler.lowering import NAME, Lowering, numbers_of, same_places
+from intaglio.compiler.lowering import NAME, numbers_of, same_places
+from intaglio.compiler.lowering_templates import TemplateLowering
 from intaglio.compiler.schedule.matmul import joined, product_nanoseconds
 from intaglio.compiler.schedule.matmul_cuda import cuda_product
 from intaglio.compiler.schedule.products import group_product
@@ -32,7 +33,7 @@ class CudaCall(Call):
     layout: Layout = Layout((0, 0), (0, 0))
 
 
-class CudaLowering(Lowering):
+class CudaLowering(TemplateLowering):
     """One function being lowered to CUDA."""
 
     parts = 64

@@ -1,0 +1,102 @@
+"""Lowers groups around kernel templates: what is neither elementwise nor a reduction.
+
+A template prints C text of its own, with what is fused behind it where it stores its results. Here
+it is given the buffers of its operands and results, and its kernels become steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from intaglio.compiler.dims import maximum
+from intaglio.compiler.dtypes import uint8
+from intaglio.compiler.ir import Graph, Node
+from intaglio.compiler.loop import Buffer, Unfusable
+from intaglio.compiler.lowering import NAME, Lowering, kernel_of, numbers_of, same_places
+from intaglio.compiler.op import op_named
+from intaglio.compiler.packing import packed_buffer, packing_of
+from intaglio.compiler.schedule.products import product_of_group
+from intaglio.compiler.schedule.scatter import index_add_kernel, scatter_add_kernel
+from intaglio.compiler.schedule.storage import View
+from intaglio.compiler.schedule.template import TemplateResult
+from intaglio.compiler.steps import Call
+from intaglio.compiler.types import TensorType
+from intaglio.compiler.where import Places
+
+
+class TemplateLowering(Lowering):
+    """One function being lowered, with all kernel templates."""
+
+    parts = 1
+    """Into how many parts kernels that add at positions cut their result."""
+
+    def _template(self, graph: Graph, templates: Sequence[Node], where: Places) -> None:
+        (node, *more) = templates
+        if more:
+            raise Unfusable("two kernel templates in one group")
+        kind = kernel_of(op_named(node.op))
+        if kind == "matmul":
+            self._product(graph, node, where)
+            return
+        if kind not in ("index_add", "scatter_add") or len(graph.nodes) > 1:
+            raise Unfusable(f"no schedule for {node.op}")
+        make = index_add_kernel if kind == "index_add" else scatter_add_kernel
+        memory = self._memory(graph)
+        ((value, buffer, view),) = self._results(graph)
+        self.views[value] = view
+        self._copy(node.inputs[0], self.views[node.inputs[0]], view)
+        places = {b: self.views[v] for v, b in memory.items()} | {buffer: view}
+        self._kernel(make(node, memory, buffer, self.parts), places, (node.op,), where)
+
+    def _product(self, graph: Graph, node: Node, where: Places) -> None:
+        memory = self._memory(graph)
+        results = self._results(graph)
+        places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
+        packing = packing_of(node, self.views[node.inputs[1]], self.packings.inputs)
+        shape = node.inputs[1].type.shape
+        packed = None if packing is None else packed_buffer(packing, shape)
+        made, buffers, pack, same = product_of_group(
+            graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer, packed
+        )
+        if packing and packed and pack:
+            number = self.packings.number(packing, pack)
+            places[packed] = View(number, 0, packed.strides)
+        for value, _, view in results:
+            self.views[value] = view
+        self._steps(graph, made, buffers, places, same, where)
+
+    def _steps(
+        self,
+        graph: Graph,
+        made: TemplateResult,
+        buffers: Sequence[Buffer],
+        places: Mapping[Buffer, View],
+        same: Sequence[tuple[Buffer, Buffer]],
+        where: Places,
+    ) -> None:
+        """Append the steps of a template; its workspace comes behind its buffers."""
+        views = [places[b] for b in buffers]
+        if made.workspace != 0:
+            number = self.memory.temporary(TensorType(uint8, (made.workspace,)))
+            self.timeline.born(number)
+            views.append(View(number, 0, (1,)))
+        name = self.texts.setdefault(made.text, f"k{len(self.texts)}")
+        self.scratch = maximum(self.scratch, made.scratch)
+        reads = [v for b, v in zip(buffers, views, strict=False) if b.role == "input"]
+        writes = [v for b, v in zip(buffers, views, strict=False) if b.role == "output"]
+        work = views[len(buffers) :]
+        ops = tuple(n.op for n in graph.nodes)
+        for step in made.steps:
+            function = step.function.replace(NAME, name)
+            self._append(
+                Call(
+                    function,
+                    tuple(views),
+                    numbers_of([*reads, *work]),
+                    numbers_of([*writes, *work]),
+                    step.chunks,
+                    step.nanoseconds,
+                    ops,
+                    where,
+                    same_place=same_places(same, buffers, places),
+                )  # fmt: skip
+            )
