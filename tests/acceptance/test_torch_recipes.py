@@ -64,7 +64,7 @@ def test_digits_reach_97_percent_in_30_epochs(seed: int) -> None:
 def test_the_character_transformer_reaches_195_in_600_steps() -> None:
     recipe = recipes()
     script = example("char_transformer")
-    characters, data = script.text()
+    characters, data = example("letters").text()
     count = len(characters)
     torch.manual_seed(0)
     theirs = recipe.LM(count)

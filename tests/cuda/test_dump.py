@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,14 @@ import pytest
 import intaglio as ig
 from tests.cuda.emulator import COMPILER, KERNEL, emulate_text
 from tests.cuda.programs import MLP
+from tests.examples.scripts import example
 from tests.tools.commands import here
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
 def characters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The char transformer's file, untrained."""
-    spec = importlib.util.spec_from_file_location("chars", EXAMPLES / "char_transformer.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = example("char_transformer")
     path = tmp_path_factory.mktemp("files") / "char.ig"
     module.save(module.Model(20), "abcdefghijklmnopqrst", path)
     return path

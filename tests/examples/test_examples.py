@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from intaglio.runtime import load
 from intaglio.runtime.file import read
 from tests.examples.scripts import EXAMPLES, example
 from tests.tools.commands import alone, here
@@ -85,12 +86,47 @@ def test_eager_compiled_and_saved_training_end_with_the_same_bits(
             assert value.numpy().tobytes() == saved[name].tobytes(), name
 
 
-def test_the_transformer_learns(capsys: pytest.CaptureFixture[str]) -> None:
-    transformer = example("char_transformer")
-    characters, data = transformer.text()
+def test_the_transformer_learns() -> None:
+    letters = example("letters")
+    characters, data = letters.text()
     assert len(data) > 400_000
-    _, held_out = transformer.train(12)
+    _, held_out = letters.train(example("char_transformer").Model, 12, seed=2)
     assert held_out < np.log(len(characters)) - 0.5
+
+
+def test_the_lstm_learns_and_its_file_reads_texts_of_any_length(tmp_path: Path) -> None:
+    letters, script = example("letters"), example("lstm_text")
+    characters, _ = letters.text()
+    model, held_out = letters.train(script.Model, 40, seed=0, rate=3e-3)
+    assert held_out < np.log(len(characters)) - 1
+    path = script.save(model, characters, tmp_path / "lstm.ig")
+    written = script.write(path, "The statement ", length=20)
+    assert written.startswith("The statement ")
+    assert len(written) == 34
+
+
+def test_a_gpt_writes_from_its_file_as_the_whole_model_does(tmp_path: Path) -> None:
+    letters, script = example("letters"), example("gpt_sample")
+    characters, data = letters.text()
+    model, held_out = letters.train(script.GPT, 20, seed=0)
+    assert held_out < np.log(len(characters)) - 1
+    path = script.save(model, characters, tmp_path / "gpt.ig")
+    saved = load(path)
+    whole = saved(data[None, :40])
+    saved.reset()
+    for k in range(40):
+        np.testing.assert_allclose(saved.step(data[k]), whole[0, k], rtol=1e-4, atol=1e-4)
+    assert len(script.write(path, "The statement ", length=60)) == 74
+
+
+def test_resnet18_runs_from_its_file(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    script = example("resnet18")
+    path = script.save(tmp_path / "resnet18.ig", 64)
+    scores = load(path)(script.images(64))
+    assert scores.shape == (2, 1000)
+    assert script.classify(path, 64).tolist() == scores.argmax(1).tolist()
+    assert script.throughput(path, 64, 1, seconds=0.2) > 0
 
 
 def test_the_tree_reader_learns() -> None:
