@@ -46,7 +46,7 @@ class Framework:
             if len(shape) == 1:
                 value = np.zeros(shape) if name.endswith("bias") else np.ones(shape)
             else:
-                value = rng.standard_normal(shape) / np.sqrt(shape[-1])
+                value = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
             state[name] = self.tensor(value.astype(np.float32))
         module.load_state_dict(state)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.char_transformer import char_transformer_train
 from benchmarks.frameworks import Build, Framework, Function, Step
+from benchmarks.networks import image_network, lenet_forward, lenet_train
 
 INFERENCE = ("torch", "torch_jit", "torch_compile")
 OURS = ("intaglio_eager", "intaglio_jit", "intaglio_file")
@@ -158,6 +159,10 @@ WORKLOADS: dict[str, Workload] = {
     "mlp_b1": Workload(mlp(1), INFERENCE + OURS, numpy_mlp(1)),
     "mlp_b64": Workload(mlp(64), INFERENCE + OURS, numpy_mlp(64)),
     "char_transformer_train": Workload(char_transformer_train, ("torch", "torch_compile", *OURS)),
+    "lenet_b32": Workload(lenet_forward, INFERENCE + OURS),
+    "resnet18_b1": Workload(image_network("resnet", "resnet18", 1), INFERENCE + OURS),
+    "mobilenetv2_b1": Workload(image_network("mobilenet", "MobileNetV2", 1), INFERENCE + OURS),
+    "lenet_train_b64": Workload(lenet_train, ("torch", "torch_compile", *OURS)),
     "eager_add": Workload(eager_add, ("torch", "intaglio_eager"), numpy_add),
     "chained_adds": Workload(chained_adds, ("torch", "intaglio_eager")),
     "eager_tiny_train": Workload(eager_tiny_train, ("torch", *OURS), numpy_tiny_train),
