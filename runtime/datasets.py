@@ -1,16 +1,15 @@
 """Data files as arrays by name (.npz, .npy, .csv), and their fit to the types that a function
 declares.
 
-A `.csv` file has a header line with column names. A column `t` becomes the array `t`; columns
-`x.0`, `x.1`, ... become the columns of one array `x`. A column of whole numbers is i64, any other
-f64. Fitting casts f64 to f32, and other numbers where every value survives unchanged; each cast is
-told, none is silent."""
+A `.npy` file is mapped, not read. What stands on standard input, called `-`, is known by its first
+bytes. Fitting casts f64 to f32, and other numbers where every value survives unchanged; each cast
+is told, none is silent."""
 
 from __future__ import annotations
 
-import csv
+import io
 import os
-import re
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
@@ -26,33 +25,59 @@ Tell = Callable[[str], None]
 """Takes one line for the user."""
 
 ENDINGS: Final = (".npz", ".npy", ".csv")
-_PART: Final = re.compile(r"(.+)\.(\d{1,9})")
+STANDARD: Final = "-"
+"""The path that stands for standard input or output."""
+_STDIN: Final = "standard input"
 
 
 class DataError(Error, ValueError):
     """A data file that can't be read, or arrays that do not fit the function they are for."""
 
 
-def read_named(path: str) -> dict[str, Array]:
-    """The arrays of a data file by name; a `.npy` file holds one array, called like the file."""
+def read_named(path: str, unnamed: str | None = None) -> dict[str, Array]:
+    """The arrays of a data file by name; one that has no name is called like the file, or
+    `unnamed`."""
+    if path == STANDARD:
+        return _read_stream(sys.stdin.buffer.read(), unnamed or STANDARD)
+    stem = unnamed or os.path.splitext(os.path.basename(path))[0]
     ending = _ending(path)
     if ending == ".npz":
-        return _read_npz(path)
+        return _read_npz(path, path)
     if ending == ".csv":
-        return _read_csv(path)
-    stem = os.path.splitext(os.path.basename(path))[0]
-    return {stem: _read_npy(path)}
+        from intaglio.runtime.csvdata import read_csv
+
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return read_csv(file, path, stem)
+    return {stem: _read_npy(path, path, mapped=True)}
 
 
 def read_one(path: str, name: str) -> Array:
     """The array of a file that is meant for the argument `name`: the only one, or the one called
-    so."""
-    arrays = read_named(path)
+    so, or all columns of a table."""
+    from intaglio.runtime.csvdata import all_columns
+
+    arrays = read_named(path, name)
     if len(arrays) == 1:
         return next(iter(arrays.values()))
     if name in arrays:
         return arrays[name]
+    if path != STANDARD and _ending(path) == ".csv":
+        table = all_columns(arrays)
+        if table is not None:
+            return table
     raise DataError(f"{path} holds {_listed(arrays)}, and none of them is called {name!r}")
+
+
+def _read_stream(data: bytes, unnamed: str) -> dict[str, Array]:
+    """The arrays of what was written to standard input: `.npy`, `.npz` or `.csv`."""
+    if data.startswith(np.lib.format.MAGIC_PREFIX):
+        return {unnamed: _read_npy(io.BytesIO(data), _STDIN)}
+    if data.startswith(b"PK"):
+        return _read_npz(io.BytesIO(data), _STDIN)
+    from intaglio.runtime.csvdata import read_csv
+
+    with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="") as text:
+        return read_csv(text, _STDIN, unnamed)
 
 
 def _ending(path: str) -> str:
@@ -66,9 +91,9 @@ def _listed(names: Mapping[str, object]) -> str:
     return ", ".join(map(repr, names)) or "no arrays"
 
 
-def _read_npy(path: str) -> Array:
+def _read_npy(source: str | BinaryIO, path: str, mapped: bool = False) -> Array:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(source, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (ValueError, EOFError, SyntaxError, TypeError) as error:
         raise _unreadable(path, error) from None
     if not isinstance(array, np.ndarray):
@@ -76,9 +101,9 @@ def _read_npy(path: str) -> Array:
     return array
 
 
-def _read_npz(path: str) -> dict[str, Array]:
+def _read_npz(source: str | BinaryIO, path: str) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(source, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is not a .npz file")
             return {name: archive[name] for name in archive.files}
@@ -92,75 +117,6 @@ def _unreadable(path: str, error: Exception) -> DataError:
     if "allow_pickle" in str(error) or "pickled" in str(error):
         return DataError(f"{path} is damaged or holds Python objects; arrays of numbers are wanted")
     return DataError(f"{path} can't be read: {error}")
-
-
-# --------------------------------------------------------------------------------- csv
-
-
-def _read_csv(path: str) -> dict[str, Array]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} can't be read: {error}") from None
-    if len(rows) < 2:
-        raise DataError(f"{path}: a header line with column names and a line of numbers are wanted")
-    header = [name.strip() for name in rows[0][1]]
-    for number, row in rows:
-        if len(row) != len(header):
-            raise DataError(
-                f"{path}:{number}: {len(row)} fields where the header has {len(header)}"
-            )
-    if len(set(header)) != len(header) or "" in header:
-        raise DataError(f"{path}:1: the column names must be there and differ")
-    lines = [number for number, _ in rows[1:]]
-    columns = {
-        name: _column(path, name, [row[k] for _, row in rows[1:]], lines)
-        for k, name in enumerate(header)
-    }
-    return _join_parts(path, columns)
-
-
-def _column(path: str, name: str, texts: list[str], lines: list[int]) -> Array:
-    try:
-        return np.array([int(text) for text in texts], np.int64)
-    except (ValueError, OverflowError):
-        pass
-    values = np.empty(len(texts))
-    for k, text in enumerate(texts):
-        try:
-            values[k] = float(text)
-        except ValueError:
-            told = f"{text!r} is not a number"
-            if _is_header(name):
-                told += "; line 1 must hold column names"
-            raise DataError(f"{path}:{lines[k]}: column {name!r}: {told}") from None
-    return values
-
-
-def _is_header(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _join_parts(path: str, columns: Mapping[str, Array]) -> dict[str, Array]:
-    """Columns `x.0`, `x.1`, ... as one array `x`; every other column as it is."""
-    parts: dict[str, dict[int, Array]] = {}
-    whole: dict[str, Array] = {}
-    for name, column in columns.items():
-        found = _PART.fullmatch(name)
-        if found:
-            parts.setdefault(found[1], {})[int(found[2])] = column
-        else:
-            whole[name] = column
-    for name, numbered in parts.items():
-        if sorted(numbered) != list(range(len(numbered))) or name in whole:
-            raise DataError(f"{path}: the columns of {name!r} are not {name}.0, {name}.1, ...")
-        whole[name] = np.stack([numbered[k] for k in range(len(numbered))], axis=1)
-    return whole
 
 
 # --------------------------------------------------------------------------------- fit

@@ -70,6 +70,20 @@ def _memory(context: click.Context, option: click.Parameter, text: str | None) -
         raise click.BadParameter(str(error)) from None
 
 
+def progress_option(command: F) -> F:
+    """Whether a progress bar is shown."""
+    return click.option(
+        "--progress/--no-progress",
+        default=None,
+        help="Show a progress bar (default: on a terminal).",
+    )(command)
+
+
+def hidden_bar(progress: bool | None) -> bool | None:
+    """What tqdm calls `disable`: None leaves it to whether standard error is a terminal."""
+    return None if progress is None else not progress
+
+
 def parse_pairs(
     context: click.Context, option: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, str]:

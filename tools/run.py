@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import numpy as np
 
 from intaglio.tools.atomic import replacing
-from intaglio.tools.options import machine_options, model_argument, open_model, parse_pairs
+from intaglio.tools.options import (
+    Examples,
+    hidden_bar,
+    machine_options,
+    model_argument,
+    open_model,
+    parse_pairs,
+    progress_option,
+)
 from intaglio.tools.show import safe, safe_lines, tell
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from intaglio.compiler.ir import Function
     from intaglio.runtime.batching import Batching
     from intaglio.runtime.model import LoadedFunction
@@ -21,7 +33,18 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-@click.command()
+FORMATS = ("npy", "npz", "csv")
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    intaglio run model.ig --input x=test_x.npy --output y.npy
+    intaglio run model.ig --input x=test.csv --output y.csv --batch 256
+    intaglio run model.ig --function eval --data test.npz
+    cat test.csv | intaglio run model.ig --input x=- --output - > y.csv
+    """,
+)
 @model_argument
 @click.option(
     "--input",
@@ -29,20 +52,28 @@ Array = np.ndarray[Any, Any]
     multiple=True,
     metavar="NAME=FILE",
     callback=parse_pairs,
-    help="An argument from a .npy, .npz or .csv file (repeatable).",
+    help="An argument from a .npy, .npz or .csv file (repeatable); - is standard input.",
 )
-@click.option("--data", type=click.Path(), help="All arguments from one .npz or .csv file.")
-@click.option("--output", type=click.Path(), help="One result: .npy; any number: .npz, by name.")
+@click.option("--data", type=click.Path(), help="All arguments from one .npz or .csv file, or -.")
+@click.option(
+    "--output",
+    type=click.Path(),
+    help="One result: .npy; any number, by name: .npz, .csv; - is standard output.",
+)
+@click.option("--format", "style", type=click.Choice(FORMATS), help="Of --output - (default: csv).")
 @click.option("--function", "name", default="", help="The function (default: forward).")
 @click.option("--batch", type=click.IntRange(min=1), help="Rows per call (default: all at once).")
+@progress_option
 @machine_options
 def run(
     model: str,
     inputs: dict[str, str],
     data: str | None,
     output: str | None,
+    style: str | None,
     name: str,
     batch: int | None,
+    progress: bool | None,
     **machine: Any,
 ) -> None:
     """Run a function of a model on arrays from files.
@@ -52,8 +83,9 @@ def run(
     from intaglio.runtime.leaves import pick
     from intaglio.runtime.training import named_function
 
-    if output is not None and os.path.splitext(output)[1] not in (".npy", ".npz"):
-        raise click.BadParameter("results are written to .npy or .npz", param_hint="'--output'")
+    style = output_format(output, style)
+    if [data, *inputs.values()].count("-") > 1:
+        raise click.UsageError("standard input can be read only once")
     loaded = open_model(model, **machine)
     if not name and len(loaded.functions) == 1:
         name = loaded.functions[0]
@@ -63,18 +95,35 @@ def run(
     leaves = pick(function, arrays, tell)
     if function.updates:
         tell(f"{function.name} updates {len(function.updates)} states; the file stays as it is")
-    results = call_in_batches(loaded.function(function.name), leaves, batch)
+    called = loaded.function(function.name)
+    results = call_in_batches(called, leaves, batch, hidden_bar(progress))
     if output is None:
         click.echo(safe_lines(shown(function, results)))
     else:
-        write_results(output, function, results)
+        write_results(output, style, function, results)
+
+
+def output_format(output: str | None, style: str | None) -> str:
+    """How the results are written: by the file's ending, or as wanted on standard output."""
+    if output is None or output == "-":
+        if output is None and style is not None:
+            raise click.UsageError("--format goes with --output -")
+        return style or "csv"
+    ending = os.path.splitext(output)[1].lower()[1:]
+    if ending not in FORMATS:
+        raise click.BadParameter(
+            "results are written to .npy, .npz or .csv", param_hint="'--output'"
+        )
+    if style is not None and style != ending:
+        raise click.UsageError(f"--format {style} and --output {safe(output)} disagree")
+    return ending
 
 
 def call_in_batches(
-    function: LoadedFunction, leaves: Sequence[Array], size: int | None
+    function: LoadedFunction, leaves: Sequence[Array], size: int | None, hidden: bool | None = True
 ) -> list[Array]:
     """The results for all rows, computed in batches of `size` where given or where only one size
-    fits."""
+    fits, under a progress bar unless `hidden`."""
     from intaglio.runtime.batching import batching, cut
     from intaglio.runtime.datasets import DataError
     from intaglio.runtime.leaves import call_leaves
@@ -90,8 +139,19 @@ def call_in_batches(
             f"{cuts.examples} rows do not make whole batches: {function.name} takes "
             f"{cuts.low} rows at least, and {cuts.dropped(size)} are left over"
         )
-    made = [call_leaves(function, leaves) for _, leaves in cut(cuts, leaves, size)]
+    made = []
+    with bar(cuts.examples, hidden) as shown:
+        for rows, batch in cut(cuts, leaves, size):
+            made.append(call_leaves(function, batch))
+            shown.update(rows)
     return made[0] if len(made) == 1 else joined(function.function, cuts, made)
+
+
+def bar(rows: int, hidden: bool | None) -> tqdm[Any]:
+    """A progress bar over so many rows."""
+    from tqdm import tqdm
+
+    return tqdm(total=rows, unit="row", leave=False, disable=hidden)
 
 
 def joined(function: Function, cuts: Batching, made: Sequence[Sequence[Array]]) -> list[Array]:
@@ -124,16 +184,36 @@ def shown(function: Function, results: Sequence[Array]) -> str:
     return "\n".join(lines)
 
 
-def write_results(path: str, function: Function, results: Sequence[Array]) -> None:
-    """Write a `.npy` (one result) or `.npz` (by name), whole or not at all."""
-    from intaglio.runtime.datasets import DataError, for_files, write_npz
+def write_results(path: str, style: str, function: Function, results: Sequence[Array]) -> None:
+    """Write a `.npy` (one result), `.npz` or `.csv` (by name), whole or not at all."""
+    from intaglio.runtime.datasets import DataError, for_files
 
     names = result_names(function)
     arrays = {n: for_files(a, n, tell) for n, a in zip(names, results, strict=True)}
-    if path.endswith(".npy") and len(arrays) != 1:
-        raise DataError(f"{function.name} has {len(arrays)} results: write them to a .npz file")
+    if style == "npy" and len(arrays) != 1:
+        raise DataError(f"{function.name} has {len(arrays)} results: write them as npz")
+    if path == "-":
+        # Archives are written back and forth, which a pipe does not allow.
+        whole = io.BytesIO()
+        encode(whole, style, arrays)
+        sys.stdout.buffer.write(whole.getvalue())
+        sys.stdout.buffer.flush()
+        return
     with replacing(path) as file:
-        if path.endswith(".npy"):
-            np.save(file, next(iter(arrays.values())), allow_pickle=False)
-        else:
-            write_npz(file, arrays)
+        encode(file, style, arrays)
+
+
+def encode(file: BinaryIO, style: str, arrays: Mapping[str, Array]) -> None:
+    """The arrays in one of the formats."""
+    if style == "npy":
+        np.save(file, next(iter(arrays.values())), allow_pickle=False)
+    elif style == "npz":
+        from intaglio.runtime.datasets import write_npz
+
+        write_npz(file, arrays)
+    else:
+        from intaglio.runtime.csvdata import write_csv
+
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        write_csv(text, arrays)
+        text.detach()

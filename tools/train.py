@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -14,8 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intaglio.tools.atomic import check_writable, replacing
-from intaglio.tools.options import machine_options, model_argument, open_model, parse_pairs
+from intaglio.tools.atomic import check_writable
+from intaglio.tools.history import History, check_endings
+from intaglio.tools.options import (
+    Examples,
+    hidden_bar,
+    machine_options,
+    model_argument,
+    open_model,
+    parse_pairs,
+    progress_option,
+)
 from intaglio.tools.show import safe, show_time, tell
 
 if TYPE_CHECKING:
@@ -23,7 +29,15 @@ if TYPE_CHECKING:
     from intaglio.runtime.training import Epoch, Position, Run
 
 
-@click.command()
+@click.command(
+    cls=Examples,
+    examples="""
+    intaglio train model.ig --data train.npz --epochs 15 --out trained.ig
+    intaglio train model.ig --data train.csv --eval-data test.csv --set optim.lr=3e-4 \\
+        --metrics run.jsonl --plot curve.png --out trained.ig
+    intaglio train trained.ig --data train.npz --epochs 30 --resume --out trained.ig
+    """,
+)
 @model_argument
 @click.option("--data", required=True, type=click.Path(), help="The examples: .npz or .csv.")
 @click.option("--eval-data", type=click.Path(), help="Examples to evaluate on after every epoch.")
@@ -55,7 +69,17 @@ if TYPE_CHECKING:
     metavar="N",
     help="Save within epochs too, after every N steps.",
 )
-@click.option("--metrics", type=click.Path(dir_okay=False), help="A .csv file, a line an epoch.")
+@click.option(
+    "--metrics",
+    type=click.Path(dir_okay=False),
+    help="A .csv or .jsonl file, a line an epoch.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False),
+    help="Draw the curves: .png, .svg or .pdf (needs intaglio[plot]).",
+)
+@progress_option
 @machine_options
 def train(
     model: str,
@@ -72,6 +96,8 @@ def train(
     eval_function: str,
     checkpoint_steps: int | None,
     metrics: str | None,
+    plot: str | None,
+    progress: bool | None,
     **machine: Any,
 ) -> None:
     """Train a model and save it after every epoch, and when interrupted.
@@ -81,14 +107,15 @@ def train(
     from intaglio.runtime.datasets import read_named
     from intaglio.runtime.training import Run, Settings
 
+    check_endings(metrics, plot)
     loaded = open_model(model, **machine)
     set_states(loaded, settings)
     check_writable(out)
     course = Settings(epochs, batch_size, shuffle, seed, function, eval_function, checkpoint_steps)
     evaluation = None if eval_data is None else read_named(eval_data)
     run = Run(loaded, read_named(data), course, eval_data=evaluation, resume=resume, tell=tell)
-    log = None if metrics is None else Log(metrics, run.position.epoch if resume else 0)
-    Trainer(run, epochs, out, log).work()
+    history = History(metrics, plot, run.position.epoch if resume else 0)
+    Trainer(run, epochs, out, history, hidden_bar(progress)).work()
 
 
 def set_states(model: Model, settings: Mapping[str, str]) -> None:
@@ -106,8 +133,11 @@ def set_states(model: Model, settings: Mapping[str, str]) -> None:
 class Trainer:
     """Drives a run: shows progress, reports epochs, saves, and ends well when interrupted."""
 
-    def __init__(self, run: Run, epochs: int, out: str, log: Log | None) -> None:
-        self.run, self.epochs, self.out, self.log = run, epochs, out, log
+    def __init__(
+        self, run: Run, epochs: int, out: str, history: History, hidden: bool | None
+    ) -> None:
+        self.run, self.epochs, self.out = run, epochs, out
+        self.history, self.hidden = history, hidden
 
     def save(self) -> None:
         """Write model and position."""
@@ -128,6 +158,7 @@ class Trainer:
                     self.stop(asked[0])
                 else:
                     self.report(found, time.perf_counter() - before)
+        self.history.draw()
 
     def epoch(self, asked: list[int]) -> Epoch | None:
         """The rest of one epoch, under a progress bar."""
@@ -137,7 +168,7 @@ class Trainer:
         label = f"epoch {run.position.epoch + 1}/{self.epochs}"
         with tqdm(
             total=run.steps, initial=run.position.step, desc=label, unit="step", leave=False,
-            disable=None,
+            disable=self.hidden,
         ) as bar:  # fmt: skip
 
             def step(position: Position) -> None:
@@ -149,8 +180,7 @@ class Trainer:
         """Log, save and print an epoch that is done."""
         from intaglio.runtime.training import show_number
 
-        if self.log is not None:
-            self.log.add(epoch, seconds)
+        self.history.add(epoch, seconds)
         self.save()
         told = " ".join(f"{safe(n)} {show_number(v)}" for n, v in epoch.metrics.items())
         click.echo(f"epoch {epoch.number}/{self.epochs}: {told} ({show_time(seconds)})")
@@ -158,6 +188,7 @@ class Trainer:
     def stop(self, number: int) -> None:
         """Save where the run is, say how to go on, end the process."""
         self.save()
+        self.history.draw()
         at = self.run.position
         tell(
             f"stopped in epoch {at.epoch + 1} after {at.step} of {self.run.steps} steps; saved to "
@@ -183,29 +214,3 @@ def stopping() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class Log:
-    """The metrics file: a line for every epoch, those kept that a resumed run builds on."""
-
-    def __init__(self, path: str, epochs: int) -> None:
-        self.path = path
-        self.rows: list[dict[str, str]] = []
-        if epochs and os.path.exists(path):
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [{k: v for k, v in row.items() if k} for row in csv.DictReader(file)]
-            self.rows = [r for r in rows if r.get("epoch", "").isdecimal()
-                         and int(r["epoch"]) <= epochs]  # fmt: skip
-        check_writable(path)
-
-    def add(self, epoch: Epoch, seconds: float) -> None:
-        """Write the file anew with one more line."""
-        row = {"epoch": str(epoch.number), **{n: repr(v) for n, v in epoch.metrics.items()}}
-        self.rows.append({**row, "seconds": f"{seconds:.3f}"})
-        names = dict.fromkeys(name for row in self.rows for name in row if name != "seconds")
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [*names, "seconds"], restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        with replacing(self.path) as file:
-            file.write(text.getvalue().encode())

@@ -18,40 +18,6 @@ from intaglio.runtime.datasets import (
 )
 
 
-def text(path: Path, content: str) -> str:
-    path.write_text(content)
-    return str(path)
-
-
-def test_csv_columns_become_arrays(tmp_path: Path) -> None:
-    made = read_named(text(tmp_path / "a.csv", "x.0,t,x.1\n1,7,2.5\n\n3,-8,nan\n"))
-    assert sorted(made) == ["t", "x"]
-    assert made["t"].dtype == np.int64
-    assert made["t"].tolist() == [7, -8]
-    assert np.array_equal(made["x"], [[1, 2.5], [3, np.nan]], equal_nan=True)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        ("", "header line"), ("x\n", "header line"), ("x,t\n1\n", ":2: 1 fields"),
-        ("x\none\n", "'one' is not a number"), ("1,2\n3,a\n", "line 1 must hold column names"),
-        ("x,x\n1,2\n", "differ"), ("x.0,x.2\n1,2\n", "x.0, x.1"), ("x,x.0\n1,2\n", "x.0, x.1"),
-        ("x\n\xff\xfe\n", "not a number"),
-    ],
-)  # fmt: skip
-def test_bad_csv_is_told(tmp_path: Path, content: str, told: str) -> None:
-    with pytest.raises(DataError, match=told.replace(".", r"\.")):
-        read_named(text(tmp_path / "a.csv", content))
-
-
-def test_big_integers_survive_csv(tmp_path: Path) -> None:
-    made = read_named(text(tmp_path / "a.csv", f"t\n{2**62 + 1}\n"))
-    assert made["t"].tolist() == [2**62 + 1]
-    made = read_named(text(tmp_path / "a.csv", f"t\n{2**70}\n"))
-    assert made["t"].dtype == np.float64
-
-
 def test_npz_and_npy_by_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.arange(3), t=np.ones(2))
     np.save(tmp_path / "b.npy", np.arange(4))
