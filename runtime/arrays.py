@@ -47,6 +47,20 @@ def is_dense(array: Array) -> bool:
     return array.flags.num & DENSE == DENSE
 
 
+def is_writable(array: Any) -> bool:
+    """Whether an array, here or on a device, may be written."""
+    return bool(array.flags.writeable if array.__class__ is np.ndarray else array.writable)
+
+
+def span(array: Any) -> tuple[int, int]:
+    """The address at which an array, here or on a device, begins, and the one behind its end."""
+    if array.__class__ is np.ndarray:
+        start = address(array)
+        return start, start + array.nbytes
+    found: tuple[int, int] = array.span
+    return found
+
+
 def as_operand(value: object, type: TensorType, name: str) -> Array:
     """The value as a dense array of this type's dtype and rank; sizes are checked later, against
     each other.

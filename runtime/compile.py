@@ -36,24 +36,25 @@ def lowered_graph(
     digest: str = "",
     label: str = "",
     packable: Sequence[int] = (),
+    target: str = "c",
 ) -> Lowered:
     """The text and the buffers of a graph's function, specialised to `sizes` if they are given.
 
     `digest` identifies the graph; it is computed from the graph when it is empty. `packable` are
-    the inputs of which the caller keeps packed copies."""
+    the inputs of which the caller keeps packed copies; `target` is `c` or `cuda`."""
     folder = os.environ.get("INTAGLIO_DUMP")
 
     def make(dump: Dump | None = None) -> Lowered:
         from intaglio.compiler.lower import lower
 
         final = optimised(graph, sizes, dump)
-        return lower(final, in_place=updates, packable=packable)
+        return lower(final, target=target, in_place=updates, packable=packable)
 
     if folder:
         dump = Dump(Path(folder), label)
         made = make(dump)
         for k, source in enumerate(made.sources):
-            dump.write(f"unit{k}.c", source)
+            dump.write(f"unit{k}.{'cu' if target == 'cuda' else 'c'}", source)
         return made
     bound = "general" if sizes is None else repr(sorted(sizes.items()))
     parts = (
@@ -61,9 +62,10 @@ def lowered_graph(
         bound,
         repr(sorted(updates.items())),
         repr(sorted(packable)),
+        target,
         __version__,
         _code_identity(),
-        _compiler(),
+        _compiler() if target == "c" else "",
     )
     known = symbols(*(s for v in graph.inputs for s in v.type.shape))
     return stored(Lowered, parts, known, make)

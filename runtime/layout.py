@@ -78,14 +78,14 @@ class Planner:
         if unknown:
             raise CompileError(f"buffers of the kinds {unknown} have no place here")
         self.lowered, self.label, self._max_memory = lowered, label, max_memory
-        self._updates = dict(updates)
+        self.updates = dict(updates)
         self._layouts: OrderedDict[tuple[int, ...], Layout] = OrderedDict()
 
     @property
     def stages(self) -> bool:
         """Whether new values of states wait for the call to succeed."""
         return any(
-            s.kind == "output" and s.index in self._updates and s.may_alias is None
+            s.kind == "output" and s.index in self.updates and s.may_alias is None
             for s in self.lowered.buffers
         )
 
@@ -112,7 +112,7 @@ class Planner:
         waiting = [
             (slot, s)
             for slot, s in specs
-            if s.kind == "output" and s.index in self._updates and s.may_alias is None
+            if s.kind == "output" and s.index in self.updates and s.may_alias is None
         ]
         lives = [Lifetime(evaluate(s.bytes, values), s.first, s.last) for _, s in temporary]
         lives += [Lifetime(evaluate(s.bytes, values), s.first, end) for _, s in waiting]
@@ -121,7 +121,7 @@ class Planner:
         results = []
         outputs = sorted((s.index, slot) for slot, s in specs if s.kind == "output")
         for index, slot in outputs:
-            if index not in self._updates:
+            if index not in self.updates:
                 spec = self.lowered.buffers[slot]
                 bytes = evaluate(spec.bytes, values)
                 results.append(Result(slot, shape(spec), spec.dtype.numpy, bytes >= REUSED))
@@ -134,7 +134,7 @@ class Planner:
                 Staged(
                     slot,
                     offsets[len(temporary) + k],
-                    entries[self._updates[s.index]],
+                    entries[self.updates[s.index]],
                     evaluate(s.bytes, values),
                 )
                 for k, (slot, s) in enumerate(waiting)
@@ -160,11 +160,10 @@ class Planner:
         allocated."""
         parts = self.memory(sizes, threads)
         total = sum(parts.values())
-        machine = machine_memory()
         limit = self._limit()
         if total > limit:
             told = ", ".join(f"{name} {show_bytes(part)}" for name, part in parts.items() if part)
-            whose = "the machine has" if limit == machine else "max_memory is"
+            whose = "the machine has" if limit == self._machine() else "max_memory is"
             raise MemoryError(
                 f"{self._head()}a call needs {show_bytes(total)} ({told}), and {whose} "
                 f"{show_bytes(limit)}"
@@ -174,8 +173,12 @@ class Planner:
         """Whether a call may take what it needs."""
         return sum(self.memory(sizes, threads).values()) <= self._limit()
 
+    def _machine(self) -> int:
+        """Bytes of the memory that calls use."""
+        return machine_memory()
+
     def _limit(self) -> int:
-        machine = machine_memory()
+        machine = self._machine()
         return machine if self._max_memory is None else min(self._max_memory, machine)
 
     def refused(self, sizes: Sizes, threads: int) -> MemoryError:

@@ -1,5 +1,5 @@
 """The values of a loaded model's states: read as copies, set with checks, written in place by its
-functions.
+functions. With a device they lie there, and are copied down when they are read.
 
 Values that came from a file are mapped read-only; a state becomes memory of its own when something
 first writes it. Setting one swaps its array, so that a call in flight keeps reading the old one."""
@@ -7,6 +7,7 @@ first writes it. Setting one swaps its array, so that a call in flight keeps rea
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +17,21 @@ from intaglio.runtime.arrays import Array, as_operand
 from intaglio.runtime.locks import SharedLock
 from intaglio.runtime.packed import PackedStates
 
+if TYPE_CHECKING:
+    from intaglio.runtime.device.device import Device
+
 
 class States(MutableMapping[str, Array]):
     """State values by name; tied names reach the same value. Iterates over the names that values
     are saved under."""
 
-    def __init__(self, declared: Mapping[str, State], values: Mapping[str, Array]) -> None:
+    def __init__(
+        self,
+        declared: Mapping[str, State],
+        values: Mapping[str, Array],
+        device: Device | None = None,
+    ) -> None:
+        self._device = device
         self.declared = dict(declared)
         self.lock = SharedLock()
         self.packed = PackedStates()
@@ -35,17 +45,17 @@ class States(MutableMapping[str, Array]):
                 raise ArgumentError(f"the state {name!r} has no value")
             array = _checked(values[name], state)
             self._arrays[name] = array
-            if array.flags.writeable:  # by the caller too
-                self._arrays[name] = array.copy()
+            if device is not None or array.flags.writeable:  # by the caller too
+                self._arrays[name] = self._fresh(array)
                 self._own.add(name)
 
     def __getitem__(self, name: str) -> Array:
         with self.lock.reading:
-            return self._arrays[self._named(name)].copy()
+            return self._copied(self._named(name))
 
     def __setitem__(self, name: str, value: object) -> None:
         first = self._named(name)
-        fresh = np.array(_checked(value, self.declared[first]))
+        fresh = self._fresh(_checked(value, self.declared[first]))
         with self.lock.writing:
             self._arrays[first] = fresh
             self._own.add(first)
@@ -75,6 +85,20 @@ class States(MutableMapping[str, Array]):
         """The array itself, not to be written."""
         return self._arrays[name]
 
+    def host(self, name: str) -> Array:
+        """The value as an ndarray, not to be written: the array itself, or a copy from the
+        device."""
+        return self._arrays[name] if self._device is None else self._copied(name)
+
+    def _copied(self, name: str) -> Array:
+        array: Any = self._arrays[name]
+        made: Array = array.copy() if self._device is None else array.to_host()
+        return made
+
+    def _fresh(self, array: Array) -> Any:
+        """A copy that is ours, on the device if there is one."""
+        return np.array(array) if self._device is None else self._device.upload(array)
+
     def writable(self, name: str) -> Array:
         """The array itself, to be written in place by the holder of the lock."""
         self.packed.forget(name)
@@ -87,14 +111,14 @@ class States(MutableMapping[str, Array]):
     def snapshot(self) -> dict[str, Array]:
         """Copies of all values, taken at one moment."""
         with self.lock.reading:
-            return {name: array.copy() for name, array in self._arrays.items()}
+            return {name: self._copied(name) for name in self._arrays}
 
     def update_all(self, values: Mapping[str, object]) -> None:
         """Set several states: all of them, or none when one is refused."""
         fresh = {}
         for name, value in values.items():
             first = self._named(name)
-            fresh[first] = np.array(_checked(value, self.declared[first]))
+            fresh[first] = self._fresh(_checked(value, self.declared[first]))
         with self.lock.writing:
             self._arrays.update(fresh)
             self._own.update(fresh)

@@ -1,0 +1,71 @@
+"""Copies between arrays that do not lie densely: one kernel for each size of element, with shape
+and strides given at run time. Dims that lie evenly behind each other in both arrays are one dim to
+it."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from intaglio.compiler.errors import DeviceError
+from intaglio.runtime.device.array import DeviceArray
+
+if TYPE_CHECKING:
+    from intaglio.runtime.device.device import Device
+
+DIMS: Final = 8
+"""Dims that a copy may have after neighbours were joined."""
+THREADS: Final = 256
+MOST_BLOCKS: Final = 4096
+_TYPES: Final = {1: "char", 2: "short", 4: "int", 8: "long long"}
+_KERNEL: Final = """\
+extern "C" __global__ void __launch_bounds__({threads})
+copy{size}(char *target, const char *source, const ig_walk walk) {{
+  const long long stride = (long long)gridDim.x * {threads};
+  const long long first = (long long)blockIdx.x * {threads} + threadIdx.x;
+  for (long long i = first; i < walk.count; i += stride) {{
+    long long rest = i, to = 0, from = 0;
+    for (int k = (int)walk.rank - 1; k >= 0; k--) {{
+      const long long place = rest % walk.size[k];
+      rest /= walk.size[k];
+      to += place * walk.to[k];
+      from += place * walk.from[k];
+    }}
+    *({type} *)(target + to) = *(const {type} *)(source + from);
+  }}
+}}
+"""
+SOURCE: Final = "typedef struct { long long count, rank, size[8], to[8], from[8]; } ig_walk;\n" + (
+    "".join(_KERNEL.format(threads=THREADS, size=s, type=t) for s, t in _TYPES.items())
+)
+
+
+def copy_strided(device: Device, target: DeviceArray, source: DeviceArray) -> None:
+    """Copy the elements of one array into another of its shape and dtype; they share no byte."""
+    sizes, to, from_ = joined(target.shape, target.strides, source.strides)
+    if len(sizes) > DIMS:
+        raise DeviceError(f"a copy of {target.shape} has more than {DIMS} uneven dims; copy parts")
+    kernels: dict[str, Any] = device.kept(
+        "copy", lambda: device.functions(SOURCE, [f"copy{size}" for size in _TYPES])
+    )
+    rest = [0] * (DIMS - len(sizes))
+    walk = [target.size, len(sizes), *sizes, *rest, *to, *rest, *from_, *rest]
+    numbers = struct.pack(f"{4 + 3 * DIMS}q", target.address, source.address, *walk)
+    blocks = min(-(-target.size // THREADS), MOST_BLOCKS)
+    kernel = kernels[f"copy{target.itemsize}"]
+    device.driver.launch(kernel, (blocks, 1), (THREADS, 1), numbers)
+
+
+def joined(
+    shape: tuple[int, ...], one: tuple[int, ...], other: tuple[int, ...]
+) -> tuple[list[int], list[int], list[int]]:
+    """Sizes and both strides, with neighbouring dims joined where both arrays lie evenly."""
+    made: list[tuple[int, int, int]] = []
+    for size, a, b in zip(shape, one, other, strict=True):
+        if size == 1:
+            continue
+        if made and made[-1][1] == a * size and made[-1][2] == b * size:
+            made[-1] = (made[-1][0] * size, a, b)
+        else:
+            made.append((size, a, b))
+    return [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
