@@ -170,6 +170,9 @@ class Lowering:
         if len(node.inputs) != 1:
             return False
         (source,) = node.inputs
+        if op_named(node.op).effect:  # what it shows is shown by the runtime
+            self.views[node.output] = self.views[source]
+            return True
         view = view_of(node, self.views[source])
         if view is None and op_named(node.op).keeps_order:
             number = self.memory.temporary(source.type)

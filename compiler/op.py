@@ -81,6 +81,9 @@ class Op:
     exact: ClassVar[str] = ""
     """The kinds of dtypes (`f` float, `i`, `u` integers, `b` bool) for which `reference` has the
     defined bits: these may be folded."""
+    effect: ClassVar[bool] = False
+    """Whether running it is seen from outside: such a node stays where nobody reads its result, and
+    stands for itself alone. (Its operand is its result.)"""
     samples: ClassVar[Sequence[Sample]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -178,6 +181,13 @@ class Op:
         stands for each of theirs; None where the op can't."""
         return None
 
+    def with_results(
+        self, node: Node, block: str, values: Sequence[Value]
+    ) -> tuple[Node, Sequence[Value]] | None:
+        """The node with `values` of one of its blocks as further results, one for every run of the
+        block along a leading dim, and these results; None where the op can't."""
+        return None
+
 
 OPS: Final[dict[str, Op]] = {}
 """The registry: every op by name. Importing `intaglio.compiler.ops` fills it."""
@@ -192,6 +202,13 @@ def op_named(name: str) -> Op:
     if found is None:
         raise VerifyError(f"there is no op called {name!r}")
     return found
+
+
+def has_effect(node: Node) -> bool:
+    """Whether running a node, or what is in its blocks, is seen from outside."""
+    if op_named(node.op).effect:
+        return True
+    return any(has_effect(inner) for _, block in blocks(node) for inner in block.nodes)
 
 
 def result_types(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         is_tensor as is_tensor,
     )
     from intaglio._custom import custom_vjp as custom_vjp
+    from intaglio._debug import debug_print as debug_print
     from intaglio._dtype_names import (
         bool as bool,
         double as double,
@@ -397,6 +398,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
 _NAMES: dict[str, str] = {
     "intaglio._core": "Parameter is_tensor",
     "intaglio._custom": "custom_vjp",
+    "intaglio._debug": "debug_print",
     "intaglio._dtype_names": "bool double dtype finfo float half iinfo int long short",
     "intaglio._functions_compare": """
         allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift

@@ -27,7 +27,7 @@ from intaglio._scope import Spot, spot, where_of
 from intaglio.compiler.dims import Constraint, Size
 from intaglio.compiler.errors import TraceError
 from intaglio.compiler.ir import Attributes, Graph, Value
-from intaglio.compiler.op import Builder
+from intaglio.compiler.op import Builder, has_effect
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Where, describe
 
@@ -318,11 +318,11 @@ def record_body(
 
 
 def live(graph: Graph) -> Graph:
-    """The graph without nodes that nothing reads; inputs stay."""
+    """The graph without nodes that nothing reads and that have no effect; inputs stay."""
     wanted = set(graph.outputs)
     nodes = []
     for node in reversed(graph.nodes):
-        if any(v in wanted for v in node.outputs):
+        if any(v in wanted for v in node.outputs) or has_effect(node):
             nodes.append(node)
             wanted.update(node.inputs)
     return graph.replace(nodes=reversed(nodes))

@@ -21,8 +21,10 @@ from intaglio.compiler.op import Op, located, op_named, result_types
 from intaglio.compiler.ops.control import CustomVjp
 from intaglio.compiler.ops.elementwise import Elementwise
 from intaglio.compiler.types import TensorType
+from intaglio.compiler.where import Places
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.eager_kernels import kernel_evaluator
+from intaglio.runtime.prints import emit, exposed_loop, show, shown_text
 
 Evaluator = Callable[..., tuple[Array, ...]]
 """Takes the operands' arrays, gives the results' arrays."""
@@ -64,7 +66,7 @@ def evaluator(
     if isinstance(rule, CustomVjp):
         return graph_evaluator(attributes["body"])
     if any(isinstance(value, Graph) for value in attributes.values()):
-        return _loop(rule, attributes)
+        return _loop(rule, types, attributes)
     if any(size == 0 for t in (*types, *results) for size in t.shape):
         return _reference(rule, attributes)
     return kernel_evaluator(rule, types, results, attributes)
@@ -87,6 +89,8 @@ def graph_evaluator(graph: Graph) -> Evaluator:
     steps = []
     for node, done in zip(graph.nodes, dead, strict=True):
         made = evaluator(node.op, [v.type for v in node.inputs], node.attributes)
+        if op_named(node.op).effect:
+            made = _shower(str(node.attributes["label"]), node.where)
         steps.append((made, [slots[v] for v in node.inputs], done, node.where))
     outputs = [slots[v] for v in graph.outputs]
 
@@ -100,6 +104,16 @@ def graph_evaluator(graph: Graph) -> Evaluator:
             for k in done:
                 values[k] = None
         return tuple([values[k] for k in outputs])
+
+    return run
+
+
+def _shower(label: str, where: Places) -> Evaluator:
+    """Shows its operand, which is its result."""
+
+    def run(array: Array) -> tuple[Array, ...]:
+        emit(shown_text(array, label, where))
+        return (array,)
 
     return run
 
@@ -167,12 +181,19 @@ def _made_once(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
     return lambda: (made.copy(),)
 
 
-def _loop(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
-    """An op that holds graphs: its reference, with every node inside run by its own evaluator."""
-    reference = _reference(rule, attributes)
+def _loop(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Evaluator:
+    """An op that holds graphs: its reference, with every node inside run by its own evaluator. What
+    is to be shown inside is shown afterwards."""
+    exposed = exposed_loop(rule, types, attributes)
+    reference = _reference(rule, attributes if exposed is None else exposed[0])
 
     def run(*arrays: Array) -> tuple[Array, ...]:
         with evaluating(evaluate):
-            return reference(*arrays)
+            made = reference(*arrays)
+        if exposed is None:
+            return made
+        _, count, shown = exposed
+        show(shown, made[count:])
+        return made[:count]
 
     return run

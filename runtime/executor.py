@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from intaglio.compiler.dims import symbols
 from intaglio.compiler.errors import ArgumentError, CompileError
 from intaglio.compiler.ir import Function, Graph, Value
+from intaglio.compiler.op import has_effect
+from intaglio.compiler.passes.prints import expose, silence
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.interpreted import Interpreted
+from intaglio.runtime.prints import show
 from intaglio.runtime.settings import LOG
 from intaglio.runtime.signature import Signature, Sizes
 from intaglio.runtime.toolchain import find_toolchain
@@ -62,7 +65,8 @@ class Executable:
     `general` compiles for run-time extents from the start; `backend` is `native`, `interpret`, or
     None for native where a compiler is found; `digest` identifies the graph, where something
     cheaper than its text does. With `packed`, packed copies of the states that are not updated are
-    kept there and read in their place."""
+    kept there and read in their place. What the graph is to show (`debug_print`) is shown after
+    each call, unless `prints` is false."""
 
     def __init__(
         self,
@@ -78,7 +82,15 @@ class Executable:
         general: bool = False,
         digest: str = "",
         packed: PackedStates | None = None,
+        prints: bool = True,
     ) -> None:
+        shows = any(map(has_effect, graph.nodes))
+        if shows:
+            digest = f"{digest} {prints}" if digest else ""
+            graph = graph if prints else silence(graph)
+        own = len(graph.outputs) - len(updates or {})
+        graph, shown = expose(graph)
+        self._shown = (own, shown) if shown else None
         self.graph, self.label = graph, label
         self.updates = dict(updates or {})
         self.names = tuple(names) or tuple(f"input {k}" for k in range(len(graph.inputs)))
@@ -123,10 +135,20 @@ class Executable:
             admitted += arrays
         form = self._special.get(sizes.key) or self._general or self.form(sizes)
         if not self.updates:
-            return form.run(admitted, sizes, self.threads, arrays if states else None)
-        apart = self._keep_apart((*given, *states), admitted)
-        with self._writing:
-            return form.run(admitted, sizes, self.threads, arrays if states and apart else None)
+            results = form.run(admitted, sizes, self.threads, arrays if states else None)
+        else:
+            apart = self._keep_apart((*given, *states), admitted)
+            with self._writing:
+                stable = arrays if states and apart else None
+                results = form.run(admitted, sizes, self.threads, stable)
+        return results if self._shown is None else self._show(results)
+
+    def _show(self, results: list[Array]) -> list[Array]:
+        """The function's own results, once the others were shown."""
+        assert self._shown is not None
+        count, shown = self._shown
+        show(shown, results[count:])
+        return results[:count]
 
     def form(self, sizes: Sizes) -> Form:
         """The form that serves these sizes, compiled now if there is none yet."""
@@ -186,7 +208,7 @@ class Executable:
         from intaglio.runtime.native_form import NativeForm
         from intaglio.runtime.prepared import Row
 
-        form = self._general
+        form = self._general if self._shown is None else None
         return Row(form) if isinstance(form, NativeForm) and Row.serves(form) else None
 
     def prepared(self, arrays: Sequence[Array]) -> Prepared | None:
@@ -196,7 +218,9 @@ class Executable:
         from intaglio.runtime.prepared import Prepared
 
         form, sizes = self._general, self.signature.bind(arrays)
-        if self.threads or not isinstance(form, NativeForm) or not Prepared.serves(form, sizes):
+        if self._shown or self.threads or not isinstance(form, NativeForm):
+            return None
+        if not Prepared.serves(form, sizes):
             return None
         return Prepared(form, sizes)
 

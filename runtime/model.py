@@ -27,13 +27,15 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     max_memory: int | str | None = None,
+    prints: bool = True,
 ) -> Model:
     """The model in a file, checked in every byte.
 
     `threads` bounds the threads of its calls (default: all cores); `max_memory` (`"1GiB"`) bounds
     the file's tensors and, apart from them, what a call may take, checked before anything is
-    allocated. Raises `FormatError` for what is not a whole model file, `MemoryError` when it is too
-    large."""
+    allocated. What the author asked to see of values (`debug_print`) is shown after each call,
+    unless `prints` is false. Raises `FormatError` for what is not a whole model file, `MemoryError`
+    when it is too large."""
     from intaglio.runtime.file import read
 
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -45,6 +47,7 @@ def load(
         device=device,
         threads=threads,
         max_memory=limit,
+        prints=prints,
         digest=found.digest,
     )
 
@@ -63,6 +66,7 @@ class Model:
         threads: int | None = None,
         max_memory: int | None = None,
         backend: str | None = None,
+        prints: bool = True,
         digest: str = "",
     ) -> None:
         if device != "cpu":
@@ -74,7 +78,9 @@ class Model:
         self.metadata: Mapping[str, object] = MappingProxyType(dict(metadata or {}))
         self.device = device
         self._digest = digest
-        self._options = {"threads": threads, "max_memory": max_memory, "backend": backend}
+        self._options: dict[str, Any] = {
+            "threads": threads, "max_memory": max_memory, "backend": backend, "prints": prints,
+        }  # fmt: skip
         self._functions: dict[str, LoadedFunction] = {}
 
     @property

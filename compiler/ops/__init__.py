@@ -6,6 +6,7 @@ from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so regist
     control,
     convert,
     create,
+    debug,
     elementwise,
     fused,
     index,

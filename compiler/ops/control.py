@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from intaglio.compiler.dims import Size, holds, same_shape
+from intaglio.compiler.dims import Dim, Size, holds, same_shape
 from intaglio.compiler.dtypes import float64, int64
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.compiler.ir import Attributes, Graph, Node, Value
@@ -202,6 +202,18 @@ class Scan(Op):
         operands, results = [node.inputs[k] for k in kept], [node.outputs[k] for k in live]
         return Node(node.op, operands, results, attributes, node.where)
 
+    def with_results(
+        self, node: Node, block: str, values: Sequence[Value]
+    ) -> tuple[Node, Sequence[Value]]:
+        """Stacked results more."""
+        body, length = node.attributes[block], node.attributes["length"]
+        assert isinstance(body, Graph) and isinstance(length, int | Dim)
+        longer = body.replace(outputs=(*body.outputs, *values))
+        stacks = [Value(v.type.with_shape(length, *v.type.shape), v.hint) for v in values]
+        attributes = {**node.attributes, block: longer}
+        outputs = (*node.outputs, *stacks)
+        return Node(node.op, node.inputs, outputs, attributes, node.where), stacks
+
     def merge(self, first: Node, second: Node) -> tuple[Node, dict[Value, Value]] | None:
         """Loops that carry the same become one loop with the stacked results of both."""
         from intaglio.compiler.passes.cse import cse
@@ -286,6 +298,7 @@ class _ScanDerivative:
         constants) to (both new; d slices), and which carries' history it reads."""
         from intaglio.compiler.passes.dce import dce
         from intaglio.compiler.passes.gradient import backpropagate
+        from intaglio.compiler.passes.prints import silence
 
         b, inputs = Builder(), self.body.inputs
         dcarries = [b.input(inputs[k].type) for k in self.carried]
@@ -294,7 +307,7 @@ class _ScanDerivative:
         dresults = [b.input(self.body.outputs[k].type) for k in self.given]
         constants = [b.input(v.type) for v in inputs[self.carries + self.xs :]]
         here = dict(zip(inputs, [*primals, *constants], strict=True))
-        outputs = b.inline(self.body, list(here.values()))
+        outputs = b.inline(silence(self.body), list(here.values()))
         seeds: dict[Value, Value] = {}
         for k, seed in (
             *zip(self.carried, dcarries, strict=True),
@@ -345,9 +358,11 @@ class _ScanDerivative:
     def _history(self, wanted: list[int]) -> Sequence[Any]:
         """The carries that went into each step, stacked, by running the loop with them as further
         results."""
+        from intaglio.compiler.passes.prints import silence
+
         if not wanted:
             return ()
-        body = self.body.replace(
+        body = silence(self.body).replace(
             outputs=[*self.body.outputs[: self.carries], *(self.body.inputs[k] for k in wanted)]
         )
         attributes: Attributes = {
@@ -374,7 +389,9 @@ def _scan_tangents(
     """The tangents of a scan's results, by a scan whose body maps (carries, their tangents; slices,
     theirs; constants, theirs) to (new carries, their tangents; tangents of the result slices)."""
     from intaglio.compiler.passes.gradient import jvp
+    from intaglio.compiler.passes.prints import silence
 
+    body = silence(body)
     floats = [_is_float(v.type) for v in body.inputs]
     moving = [k for k, dx in enumerate(dxs) if floats[k] and (k < carries or dx is not None)]
     step = jvp(body, [body.inputs[k] for k in moving])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from intaglio.compiler.ir import Attribute, Graph, Node, Value, blocks
-from intaglio.compiler.op import op_named
+from intaglio.compiler.op import has_effect, op_named
 from intaglio.compiler.passes.dce import dce
 from intaglio.compiler.passes.keys import attributes_key
 from intaglio.compiler.where import join
@@ -43,6 +43,8 @@ def cse(graph: Graph) -> Graph:
 
 
 def _key(node: Node) -> Hashable:
+    if has_effect(node):
+        return node  # what is seen twice is done twice
     return node.op, tuple(node.inputs), attributes_key(node.attributes)
 
 

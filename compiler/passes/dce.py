@@ -1,17 +1,18 @@
-"""Remove what no output depends on, inside blocks too."""
+"""Remove what no output depends on and nobody sees, inside blocks too."""
 
 from __future__ import annotations
 
 from intaglio.compiler.ir import Graph, Node, Value, blocks
-from intaglio.compiler.op import op_named
+from intaglio.compiler.op import has_effect, op_named
 
 
 def dce(graph: Graph) -> Graph:
-    """The graph without nodes that do not reach an output; its inputs and constraints stay."""
+    """The graph without nodes that neither reach an output nor have an effect; its inputs and
+    constraints stay."""
     used: set[Value] = set(graph.outputs)
     kept: list[Node] = []
     for node in reversed(graph.nodes):
-        if used.isdisjoint(node.outputs):
+        if used.isdisjoint(node.outputs) and not has_effect(node):
             continue
         node = _inside(node)
         node = op_named(node.op).prune(node, [v in used for v in node.outputs])
