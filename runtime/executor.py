@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from intaglio.compiler.dims import symbols
+from intaglio.compiler.dims import Constraint, symbols
 from intaglio.compiler.errors import ArgumentError, CompileError
 from intaglio.compiler.ir import Function, Graph, Value
 from intaglio.compiler.op import has_effect
 from intaglio.compiler.passes.prints import expose, silence
-from intaglio.runtime.arrays import Array, address
+from intaglio.compiler.types import TensorType
+from intaglio.runtime.arrays import Array, is_writable, span
 from intaglio.runtime.interpreted import Interpreted
 from intaglio.runtime.prints import show
 from intaglio.runtime.settings import LOG
@@ -28,6 +29,7 @@ from intaglio.runtime.signature import Signature, Sizes
 from intaglio.runtime.toolchain import find_toolchain
 
 if TYPE_CHECKING:  # lowering is not loaded where nothing is compiled
+    from intaglio.runtime.device.device import Device
     from intaglio.runtime.layout import Planner
     from intaglio.runtime.packed import PackedStates
     from intaglio.runtime.prepared import Prepared, Row
@@ -66,7 +68,8 @@ class Executable:
     None for native where a compiler is found; `digest` identifies the graph, where something
     cheaper than its text does. With `packed`, packed copies of the states that are not updated are
     kept there and read in their place. What the graph is to show (`debug_print`) is shown after
-    each call, unless `prints` is false."""
+    each call, unless `prints` is false. With a `device` it runs there: operands and states may lie
+    on it or be ndarrays, results lie on it."""
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Executable:
         digest: str = "",
         packed: PackedStates | None = None,
         prints: bool = True,
+        device: Device | None = None,
     ) -> None:
         shows = any(map(has_effect, graph.nodes))
         if shows:
@@ -91,29 +95,37 @@ class Executable:
         own = len(graph.outputs) - len(updates or {})
         graph, shown = expose(graph)
         self._shown = (own, shown) if shown else None
-        self.graph, self.label = graph, label
+        self.graph, self.label, self.device = graph, label, device
         self.updates = dict(updates or {})
         self.names = tuple(names) or tuple(f"input {k}" for k in range(len(graph.inputs)))
         types = [v.type for v in graph.inputs]
         if symbols(*(s for t in types[len(types) - states :] for s in t.shape)):
             states = 0  # their sizes take part in each call
         self._count = len(types) - states
-        self.signature = Signature(
-            types[: self._count], self.names[: self._count], graph.constraints, label
-        )
-        self._kept = Signature(types[self._count :], self.names[self._count :], (), label)
+        count, names = self._count, self.names
+        self.signature = self._signature(types[:count], names[:count], graph.constraints)
+        self._kept = self._signature(types[count:], names[count:], ())
         self._trusted: tuple[Array, ...] = ()
         self._written: _Written | None = None
         self._packed = packed
         inside = set(self.updates.values())
         fixed = [k for k in range(self._count, len(types)) if k not in inside]
-        self.packable = () if packed is None else tuple(fixed)
+        self.packable = () if packed is None or device is not None else tuple(fixed)
         self._options = Options(backend, max_memory, digest, label)
         self.threads, self.general, self.compiles = threads, general, 0
         self._general: Form | None = None
         self._special: dict[tuple[int, ...], Form] = {}
         self._building = threading.Lock()
         self._writing = threading.Lock()
+
+    def _signature(
+        self, types: list[TensorType], names: tuple[str, ...], constraints: Sequence[Constraint]
+    ) -> Signature:
+        if self.device is None:
+            return Signature(types, names, constraints, self.label)
+        from intaglio.runtime.device.operands import DeviceSignature
+
+        return DeviceSignature(self.device, types, names, constraints, self.label)
 
     def __call__(self, arrays: Sequence[object]) -> list[Array]:
         """The results for these arrays, in the order of the graph's outputs."""
@@ -165,6 +177,10 @@ class Executable:
 
     def _compile(self, sizes: Sizes, special: bool) -> Form:
         self.compiles += 1
+        if self.device is not None:
+            from intaglio.runtime.device.form import CudaForm
+
+            return CudaForm(self.device, self._planner(sizes, special))
         if self._options.backend == "interpret" or not self._has_compiler():
             return Interpreted(self.graph, self.updates, self._options.max_memory)
         from intaglio.runtime.native_form import NativeForm
@@ -192,9 +208,16 @@ class Executable:
         options = self._options
 
         def plan(packable: Sequence[int]) -> Planner:
+            target = "c" if self.device is None else "cuda"
             lowered = lowered_graph(
-                self.graph, self.updates, named, options.digest, options.label, packable
+                self.graph, self.updates, named, options.digest, options.label, packable, target
             )
+            if self.device is not None:
+                from intaglio.runtime.device.form import DevicePlanner
+
+                return DevicePlanner(
+                    self.device, lowered, self.updates, options.label, options.max_memory
+                )
             return Planner(lowered, self.updates, options.label, options.max_memory)
 
         made = plan(self.packable)
@@ -267,7 +290,7 @@ class Executable:
         written = self._written
         if written is None or not written.same(targets):
             for array, j in zip(targets, self.updates.values(), strict=True):
-                if array is not given[j] or not array.flags.writeable:
+                if array is not given[j] or not is_writable(array):
                     raise ArgumentError(
                         f"{self._place(j)} is updated in place: a writable, dense array is wanted"
                     )
@@ -292,7 +315,7 @@ class _Written:
 
     def __init__(self, arrays: list[Array]) -> None:
         self._arrays = arrays
-        spans = sorted((address(a), address(a) + a.nbytes) for a in arrays)
+        spans = sorted(map(span, arrays))
         self._starts = [start for start, _ in spans]
         self._ends = [end for _, end in spans]
         self.overlapping = any(b < e for e, b in zip(self._ends, self._starts[1:], strict=False))
@@ -303,8 +326,7 @@ class _Written:
 
     def meets(self, array: Array) -> bool:
         """Whether an array shares a byte with them."""
-        start = address(array)
-        end = start + array.nbytes
+        start, end = span(array)
         k = bisect_right(self._ends, start)
         return k < len(self._starts) and self._starts[k] < end
 

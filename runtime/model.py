@@ -12,7 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from intaglio.compiler.errors import ArgumentError, DeviceError
+from intaglio.compiler.errors import ArgumentError
 from intaglio.compiler.ir import Function, Program
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.executor import FunctionExecutable
@@ -31,11 +31,13 @@ def load(
 ) -> Model:
     """The model in a file, checked in every byte.
 
-    `threads` bounds the threads of its calls (default: all cores); `max_memory` (`"1GiB"`) bounds
-    the file's tensors and, apart from them, what a call may take, checked before anything is
-    allocated. What the author asked to see of values (`debug_print`) is shown after each call,
-    unless `prints` is false. Raises `FormatError` for what is not a whole model file, `MemoryError`
-    when it is too large."""
+    With `device="cuda"` (or `"cuda:1"`) the state lies on that device and functions run there: they
+    take arrays of the device or of the CPU, and return `DeviceArray`s, which other libraries read
+    through DLPack. `threads` bounds the threads of its calls on the CPU (default: all cores);
+    `max_memory` (`"1GiB"`) bounds the file's tensors and, apart from them, what a call may take,
+    checked before anything is allocated. What the author asked to see of values (`debug_print`) is
+    shown after each call, unless `prints` is false. Raises `FormatError` for what is not a whole
+    model file, `MemoryError` when it is too large, `DeviceError` when there is no such device."""
     from intaglio.runtime.file import read
 
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -69,17 +71,21 @@ class Model:
         prints: bool = True,
         digest: str = "",
     ) -> None:
+        found = None
         if device != "cpu":
-            raise DeviceError(f"device {device!r}: loaded models run on 'cpu'")
+            from intaglio.runtime.device.device import find_device
+
+            found = find_device(device)
         if threads is not None and threads < 1:
             raise ArgumentError(f"threads={threads}: one at least")
         self.program = program
-        self.state = States(program.state, values)
+        self.state = States(program.state, values, found)
         self.metadata: Mapping[str, object] = MappingProxyType(dict(metadata or {}))
-        self.device = device
+        self.device = device if found is None else found.name
         self._digest = digest
         self._options: dict[str, Any] = {
             "threads": threads, "max_memory": max_memory, "backend": backend, "prints": prints,
+            "device": found,
         }  # fmt: skip
         self._functions: dict[str, LoadedFunction] = {}
 
@@ -166,13 +172,13 @@ class Model:
 
         kept = dict(self.metadata if metadata is None else metadata)
         with self.state.lock.reading:
-            values = {name: self.state.array(name) for name in self.state}
+            values = {name: self.state.host(name) for name in self.state}
             write(os.fspath(path), self.program, values, kept)
 
 
 class LoadedFunction:
     """One function of a loaded model. Call it with arrays, positionally or by name; results are
-    ndarrays, nested as the author returned them."""
+    ndarrays (on a device, arrays there), nested as the author returned them."""
 
     def __init__(self, model: Model, function: Function) -> None:
         self.model, self.function = model, function

@@ -211,5 +211,9 @@ class DevicePlanner(Planner):
         self._device = device
         super().__init__(*args, **options)
 
+    def memory(self, sizes: Sizes, threads: int | None = None) -> dict[str, int]:
+        """Bytes that a call takes, by what for; a device's scratch serves all its threads."""
+        return super().memory(sizes, 1)
+
     def _machine(self) -> int:
         return self._device.memory_bytes
