@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Final, Union
 
 from intaglio.compiler.dims import Dim, Shape, Size, Symbol, floordiv, modulo
-from intaglio.compiler.dtypes import DType, boolean, int64
+from intaglio.compiler.dtypes import DType, boolean, int32, int64
 from intaglio.compiler.errors import Error
 from intaglio.compiler.types import TensorType
 
@@ -161,13 +161,15 @@ def all_of(conditions: Sequence[Expr]) -> Expr | None:
 def in_range(position: Size, low: Size, high: Size) -> Expr | None:
     """Whether low <= position < high, as a bool expression; None when the bounds already say
     yes."""
+    from intaglio.compiler.codegen.indices import fits_int32
     from intaglio.compiler.dims import bounds
 
+    dtype = int32 if fits_int32(position) and fits_int32(low) and fits_int32(high) else int64
     found: list[Expr] = []
     if bounds(position - low)[0] < 0:
-        found.append(call("ge", Index(position), Index(low)))
+        found.append(call("ge", Index(position, dtype), Index(low, dtype)))
     if bounds(high - 1 - position)[0] < 0:
-        found.append(call("lt", Index(position), Index(high)))
+        found.append(call("lt", Index(position, dtype), Index(high, dtype)))
     return all_of(found)
 
 

@@ -15,4 +15,6 @@ from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so regist
     reduce,
     slicing,
     transcendental,
+    window,
+    window_sums,
 )

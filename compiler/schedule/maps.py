@@ -35,6 +35,7 @@ from intaglio.compiler.schedule.domain import (
     tiles_for,
 )
 from intaglio.compiler.schedule.nest import Nest
+from intaglio.compiler.schedule.phases import phases_of
 
 SHORT = 16
 """An innermost dim below this is no good vector loop when there is a longer dim."""
@@ -113,6 +114,16 @@ def stored_kernel(
     axes, values = collapse(axes, found)
     rewrite = Rewriter(composer.intern, values)
     outer, inner = _split(axes)
+    stores = [
+        (buffer, tuple(map(rewrite.position, position)), rewrite(expr))
+        for buffer, position, expr in stores
+    ]
+    cut = inner and phases_of(inner, (e for _, _, e in stores), _places(stores))
+    if inner and cut:
+        phase, shorter, whole = cut
+        divide = Rewriter(composer.intern, {symbol_of(inner.variable): whole})
+        stores = [(b, tuple(map(divide.position, p)), divide(e)) for b, p, e in stores]
+        outer, inner = [*outer, phase], shorter
     length: Size = inner.extent if inner else 1
     tiles = tiles_for(product(tuple(a.extent for a in outer)), length)
     tile = Axis(loop_variable("t", tiles), tiles)
@@ -126,12 +137,16 @@ def stored_kernel(
     last = Rewriter(composer.intern, {symbol_of(inner.variable): start + vector} if inner else {})
     nest.enter(vector)
     for buffer, position, expr in stores:
-        place = [last.position(rewrite.position(p)) for p in position]
-        nest.store(buffer, place, last(rewrite(expr)))
+        nest.store(buffer, [last.position(p) for p in position], last(expr))
     nest.leave(vector, size, "vector")
     loop = Loop(rows.variable, rows.extent, "parallel", nest.finish(), (), grain_for(size))
     buffers = list(dict.fromkeys([*reads, *(b for b, _, _ in stores)]))
     return Kernel(tuple(buffers), loop)
+
+
+def _places(stores: Sequence[tuple[Buffer, tuple[Position, ...], Expr]]) -> list[Size]:
+    """The sizes by which stores find their places."""
+    return [p for _, position, _ in stores for p in position if isinstance(p, int | Dim)]
 
 
 def _split(axes: Sequence[Axis]) -> tuple[list[Axis], Axis | None]:
