@@ -124,8 +124,17 @@ class Lowering:
         self.views[value] = view
         return view
 
+    def _same(self, value: Value, known: Value) -> None:
+        """Say that a value is another one, which lies in memory."""
+        self.views[value] = self.views[known]
+
+    def _want(self, value: Value, outer: Value) -> None:
+        """Let a value go where the value that it is outside of its group is wanted."""
+        if outer in self._assigned:
+            self._assigned[value] = self._assigned[outer]
+
     def _buffer(self, type: TensorType, view: View, role: str) -> Buffer:
-        return Buffer(type.dtype, type.shape, view.strides, role)
+        return Buffer(type.dtype, type.shape, view.strides, role, view.blocks)
 
     def _literal(self, node: Node) -> bool:
         """Whether a node is an array of the program; its memory is made."""
@@ -149,13 +158,12 @@ class Lowering:
             body = body if body not in self._seen else _fresh(body)
             self._seen.add(body)
             for inner, outer in zip(body.inputs, node.inputs, strict=True):
-                self.views[inner] = self.views[outer]
+                self._same(inner, outer)
             for inner, outer in zip(body.outputs, node.outputs, strict=True):
-                if outer in self._assigned:
-                    self._assigned[inner] = self._assigned[outer]
+                self._want(inner, outer)
             self._group(body, join(node.where, *(n.where for n in body.nodes)))
             for inner, outer in zip(body.outputs, node.outputs, strict=True):
-                self.views[outer] = self.views[inner]
+                self._same(outer, inner)
             return
         self._single(node)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from intaglio.compiler.dims import Shape, Size, product as product_of
+from intaglio.compiler.dtypes import DType
 from intaglio.compiler.ir import Node
 from intaglio.compiler.loop import Buffer
 from intaglio.compiler.lowered import PackSpec
@@ -30,6 +31,40 @@ ALONE: Final = 20_000
 """Nanoseconds of packing below which one thread does it."""
 
 
+class Packed(Protocol):
+    """What is packed: the input, where in it the elements begin, and the form. Equal ones are one
+    copy."""
+
+    @property
+    def input(self) -> int:
+        """The number of the input."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Where the elements begin, in elements."""
+        ...
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the elements."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """The size of the packed form."""
+        ...
+
+    @property
+    def form(self) -> str:
+        """What identifies the packed form: equal ones of one array are the same bytes."""
+        ...
+
+    def __hash__(self) -> int:
+        """Equal ones have the same."""
+        ...
+
+
 @dataclass(frozen=True)
 class Packing:
     """How an operand `[batch.., k, n]` of a product lies in the input that is packed, in elements;
@@ -39,6 +74,11 @@ class Packing:
     type: TensorType
     offset: int
     strides: tuple[int, ...]
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the elements."""
+        return self.type.dtype
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -91,14 +131,14 @@ class Packings:
         self.allowed = frozenset(allowed)
         self.inputs: dict[int, int] = {}
         """The numbers of the inputs that may be packed, by buffer."""
-        self._numbers: dict[Packing, int] = {}
+        self._numbers: dict[Packed, int] = {}
         self._kernels: list[TemplateResult] = []
 
-    def number(self, packing: Packing, kernel: TemplateResult) -> int:
+    def number(self, packing: Packed, kernel: TemplateResult) -> int:
         """The buffer of a packed form, which `kernel` makes."""
         found = self._numbers.get(packing)
         if found is None:
-            type = TensorType(packing.type.dtype, (packing.bytes // packing.type.dtype.size,))
+            type = TensorType(packing.dtype, (packing.bytes // packing.dtype.size,))
             found = self._memory.add("packed", len(self._numbers), type)
             self._numbers[packing] = found
             self._kernels.append(kernel)
@@ -124,8 +164,8 @@ class Packings:
         return "\n".join([*lines, ""]) if lines else ""
 
 
-def _entry(name: str, kernel: str, packing: Packing, step: Step) -> Sequence[str]:
-    skip = packing.offset * packing.type.dtype.size
+def _entry(name: str, kernel: str, packing: Packed, step: Step) -> Sequence[str]:
+    skip = packing.offset * packing.dtype.size
     assert isinstance(step.nanoseconds, int)
     threads = 1 if step.nanoseconds < ALONE else 0
     return (
