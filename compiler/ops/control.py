@@ -5,10 +5,7 @@ its own.
 slices of the results): what is carried goes round, slice t of every stacked operand goes in, and
 slice t of every stacked result comes out.
 
-Its derivative is a scan the other way round. It carries the cotangents of the carries and the sums
-of those of the constants; its body is the derivative graph of the body, which computes again what
-it needs from the carries that went into step t. These are stacked by a second forward scan, made
-only when the body's derivative reads them; `cse` merges that scan with the first.
+Its derivative is a scan the other way round (see `scan_derivative`).
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ import numpy as np
 from intaglio.compiler.dims import Dim, Size, holds, same_shape
 from intaglio.compiler.dtypes import float64, int64
 from intaglio.compiler.errors import ArgumentError, ShapeError
-from intaglio.compiler.ir import Attributes, Graph, Node, Value
+from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.op import Array, Builder, Op, Ops, Sample, V, run_graph
 from intaglio.compiler.ops import (  # noqa: F401  # the samples' bodies use their ops
     create,
@@ -32,6 +29,7 @@ from intaglio.compiler.ops import (  # noqa: F401  # the samples' bodies use the
     transcendental,
 )
 from intaglio.compiler.ops.rules import check_size, refused
+from intaglio.compiler.ops.scan_derivative import ScanDerivative
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import join
 
@@ -161,8 +159,8 @@ class Scan(Op):
         /,
         **attributes: Any,
     ) -> Sequence[V | None]:
-        """The scan of the body's derivative the other way round."""
-        return _ScanDerivative(g, dys, operands, needs, **attributes).run()
+        """The scan of the body's derivative the other way round, and products behind it."""
+        return ScanDerivative(g, dys, ys, operands, needs, **attributes).run()
 
     def jvp(
         self,
@@ -256,123 +254,6 @@ def _live(body: Graph, carries: int, used: Sequence[bool]) -> tuple[list[int], s
         if grown == live:
             return live, read
         live = grown
-
-
-class _ScanDerivative:
-    """Builds the reverse scan of one `scan`; the parts of its operands and results are named by
-    where they come from."""
-
-    def __init__(
-        self,
-        g: Ops[Any],
-        dys: Sequence[Any],
-        operands: Sequence[Any],
-        needs: Sequence[bool],
-        *,
-        body: Graph,
-        carries: int,
-        xs: int,
-        length: Size,
-        reverse: bool,
-    ) -> None:
-        self.g, self.dys, self.operands, self.needs, self.body = g, dys, operands, needs, body
-        self.carries, self.xs, self.length, self.reverse = carries, xs, length, reverse
-        floats = [_is_float(v.type) for v in body.inputs]
-        self.carried = [k for k in range(carries) if floats[k]]
-        self.sliced = [k for k in range(carries, carries + xs) if floats[k] and needs[k]]
-        self.constant = [k for k in range(carries + xs, len(floats)) if floats[k] and needs[k]]
-        self.given = [k for k in range(carries, len(dys)) if dys[k] is not None]
-
-    def run(self) -> list[Any]:
-        """The derivatives of the operands."""
-        step, history = self._body()
-        made = self._scan(step, history)
-        found: list[Any] = [None] * len(self.operands)
-        places = [*self.carried, *self.constant, *self.sliced]
-        for k, value in zip(places, made, strict=True):
-            found[k] = value if self.needs[k] else None
-        return found
-
-    def _body(self) -> tuple[Graph, list[int]]:
-        """The reverse step: (d carries, sums of d constants; carries' history, slices, d results;
-        constants) to (both new; d slices), and which carries' history it reads."""
-        from intaglio.compiler.passes.dce import dce
-        from intaglio.compiler.passes.gradient import backpropagate
-        from intaglio.compiler.passes.prints import silence
-
-        b, inputs = Builder(), self.body.inputs
-        dcarries = [b.input(inputs[k].type) for k in self.carried]
-        sums = [b.input(inputs[k].type) for k in self.constant]
-        primals = [b.input(v.type) for v in inputs[: self.carries + self.xs]]
-        dresults = [b.input(self.body.outputs[k].type) for k in self.given]
-        constants = [b.input(v.type) for v in inputs[self.carries + self.xs :]]
-        here = dict(zip(inputs, [*primals, *constants], strict=True))
-        outputs = b.inline(silence(self.body), list(here.values()))
-        seeds: dict[Value, Value] = {}
-        for k, seed in (
-            *zip(self.carried, dcarries, strict=True),
-            *zip(self.given, dresults, strict=True),
-        ):
-            out = outputs[k]
-            seeds[out] = b.add(seeds[out], seed) if out in seeds else seed
-        wanted = [here[inputs[k]] for k in (*self.carried, *self.constant, *self.sliced)]
-        found = backpropagate(b, list(reversed(b.nodes)), seeds, set(wanted))
-        parts = [found.get(v) for v in wanted]
-        new: list[Value] = []
-        for k, (part, value) in enumerate(zip(parts, wanted, strict=True)):
-            n = k - len(self.carried)
-            if 0 <= n < len(sums):
-                new.append(sums[n] if part is None else b.add(sums[n], part))
-            else:
-                new.append(b.like(0.0, value) if part is None else part)
-        graph = dce(b.graph(new))
-        read = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
-        history = [k for k in range(self.carries) if primals[k] in read]
-        kept = [v for k, v in enumerate(primals) if k >= self.carries or k in history]
-        return graph.replace(inputs=[*dcarries, *sums, *kept, *dresults, *constants]), history
-
-    def _scan(self, step: Graph, history: list[int]) -> tuple[Any, ...]:
-        g, operands = self.g, self.operands
-        starts = [
-            g.like(0.0, operands[k]) if self.dys[k] is None else self.dys[k] for k in self.carried
-        ]
-        sums = [g.like(0.0, operands[k]) for k in self.constant]
-        inner = self.carries + self.xs
-        stacked = [
-            *self._history(history),
-            *operands[self.carries : inner],
-            *(self.dys[k] for k in self.given),
-        ]
-        return g.apply(
-            "scan",
-            (*starts, *sums, *stacked, *operands[inner:]),
-            {
-                "body": step,
-                "carries": len(starts) + len(sums),
-                "xs": len(stacked),
-                "length": self.length,
-                "reverse": not self.reverse,
-            },
-        )
-
-    def _history(self, wanted: list[int]) -> Sequence[Any]:
-        """The carries that went into each step, stacked, by running the loop with them as further
-        results."""
-        from intaglio.compiler.passes.prints import silence
-
-        if not wanted:
-            return ()
-        body = silence(self.body).replace(
-            outputs=[*self.body.outputs[: self.carries], *(self.body.inputs[k] for k in wanted)]
-        )
-        attributes: Attributes = {
-            "body": body,
-            "carries": self.carries,
-            "xs": self.xs,
-            "length": self.length,
-            "reverse": self.reverse,
-        }
-        return self.g.apply("scan", self.operands, attributes)[-len(wanted) :]
 
 
 def _scan_tangents(
