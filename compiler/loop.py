@@ -3,6 +3,8 @@ from it.
 
     Kernel  = buffers, body                 body is a tuple of statements
     Stmt    = Let(local, expr)              a value, evaluated once
+            | Declare(local, expr)          a variable with its first value
+            | Assign(local, expr)           its next value
             | Bind(variable, size)          an index variable that another index determines
             | Store(buffer, index, expr)    one element (in a vector loop one block of lanes), where
                                             its guard holds
@@ -203,6 +205,23 @@ class Let:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Declare:
+    """Begin a variable that `Assign` changes, with its first value: in a vector loop one for each
+    lane."""
+
+    local: Local
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Assign:
+    """Give a declared variable its next value."""
+
+    local: Local
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Store:
     """Write one element (a block of lanes inside a vector loop). A `guard` is for text with one
     lane: nothing is written where it is false."""
@@ -260,7 +279,7 @@ class Check:
     bound: Size
 
 
-Stmt = Union[Let, Bind, Store, "Loop", Check]
+Stmt = Union[Let, Declare, Assign, Bind, Store, "Loop", Check]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

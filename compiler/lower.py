@@ -14,7 +14,7 @@ from intaglio.compiler.dims import symbols
 from intaglio.compiler.ir import Graph
 from intaglio.compiler.lowered import BufferSpec, Lowered, StepInfo
 from intaglio.compiler.lowering_cuda import CudaLowering
-from intaglio.compiler.lowering_templates import TemplateLowering
+from intaglio.compiler.lowering_order import OrderLowering
 from intaglio.compiler.passes.specialise import specialise
 from intaglio.compiler.steps import Memory, in_place_inputs
 
@@ -38,11 +38,11 @@ def lower(
     if sizes is not None:
         graph = specialise(graph, sizes)
     names = tuple(symbols(*(s for v in graph.inputs for s in v.type.shape)))
-    lowering: TemplateLowering
+    lowering: OrderLowering
     if target == "cuda":
         lowering = CudaLowering(graph, names, in_place)
     else:
-        lowering = TemplateLowering(graph, names, lanes, packable, in_place)
+        lowering = OrderLowering(graph, names, lanes, packable, in_place)
     lowering.run()
     memory = lowering.memory
     aliases = in_place_inputs(lowering.timeline, memory, in_place or {}, lowering.inputs)
@@ -63,7 +63,7 @@ def lower(
 
 
 def _spec(
-    number: int, lowering: TemplateLowering, memory: Memory, aliases: Mapping[int, int]
+    number: int, lowering: OrderLowering, memory: Memory, aliases: Mapping[int, int]
 ) -> BufferSpec:
     kind, index = memory.kinds[number]
     type = memory.types[number]

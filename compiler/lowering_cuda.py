@@ -17,11 +17,14 @@ from intaglio.compiler.ir import Graph, Node
 from intaglio.compiler.launch import Launch, LaunchLoop, Pointer, Turn
 from intaglio.compiler.loop import Buffer, Kernel, symbol_of
 from intaglio.compiler.lowering import NAME, numbers_of, same_places
-from intaglio.compiler.lowering_templates import TemplateLowering
+from intaglio.compiler.lowering_order import OrderLowering
 from intaglio.compiler.schedule.matmul import joined, product_nanoseconds
 from intaglio.compiler.schedule.matmul_cuda import cuda_product
+from intaglio.compiler.schedule.ordering import Rows
+from intaglio.compiler.schedule.ordering_cuda import cuda_order
 from intaglio.compiler.schedule.products import group_product
 from intaglio.compiler.schedule.storage import View
+from intaglio.compiler.schedule.template import Step, TemplateResult
 from intaglio.compiler.steps import Batch, Call, LoopStep
 from intaglio.compiler.where import Places
 
@@ -33,7 +36,7 @@ class CudaCall(Call):
     layout: Layout = Layout((0, 0), (0, 0))
 
 
-class CudaLowering(TemplateLowering):
+class CudaLowering(OrderLowering):
     """One function being lowered to CUDA."""
 
     parts = 64
@@ -85,6 +88,13 @@ class CudaLowering(TemplateLowering):
                 same_place=same_places(made.same, made.buffers, places),
             )  # fmt: skip
         )
+
+    def _ordering(self, rows: Rows) -> TemplateResult:
+        printer = self._printer()
+        row = printer.bind(symbol_of(rows.variable))
+        text, self._layout = cuda_order(rows, NAME, printer, row)
+        step = Step(NAME, self._layout.grid[0], rows.count * rows.length)
+        return TemplateResult(text, (step,))
 
     # ------------------------------------------------------------------------------ the launch plan
 

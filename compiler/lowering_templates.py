@@ -15,7 +15,6 @@ from intaglio.compiler.lowering import NAME, Lowering, kernel_of, numbers_of, sa
 from intaglio.compiler.op import op_named
 from intaglio.compiler.packing import packed_buffer, packing_of
 from intaglio.compiler.schedule.products import product_of_group
-from intaglio.compiler.schedule.scatter import index_add_kernel, scatter_add_kernel
 from intaglio.compiler.schedule.storage import View
 from intaglio.compiler.schedule.template import TemplateResult
 from intaglio.compiler.steps import Call
@@ -26,9 +25,6 @@ from intaglio.compiler.where import Places
 class TemplateLowering(Lowering):
     """One function being lowered, with all kernel templates."""
 
-    parts = 1
-    """Into how many parts kernels that add at positions cut their result."""
-
     def _template(self, graph: Graph, templates: Sequence[Node], where: Places) -> None:
         (node, *more) = templates
         if more:
@@ -37,15 +33,7 @@ class TemplateLowering(Lowering):
         if kind == "matmul":
             self._product(graph, node, where)
             return
-        if kind not in ("index_add", "scatter_add") or len(graph.nodes) > 1:
-            raise Unfusable(f"no schedule for {node.op}")
-        make = index_add_kernel if kind == "index_add" else scatter_add_kernel
-        memory = self._memory(graph)
-        ((value, buffer, view),) = self._results(graph)
-        self.views[value] = view
-        self._copy(node.inputs[0], self.views[node.inputs[0]], view)
-        places = {b: self.views[v] for v, b in memory.items()} | {buffer: view}
-        self._kernel(make(node, memory, buffer, self.parts), places, (node.op,), where)
+        raise Unfusable(f"no schedule for {node.op}")
 
     def _product(self, graph: Graph, node: Node, where: Places) -> None:
         memory = self._memory(graph)

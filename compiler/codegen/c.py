@@ -14,9 +14,11 @@ from intaglio.compiler.codegen.printer import Printer, Text, Vector
 from intaglio.compiler.dims import Size, compare
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.loop import (
+    Assign,
     Call,
     Check,
     Const,
+    Declare,
     Expr,
     Fold,
     Index,
@@ -362,7 +364,7 @@ def _dtypes(loop: Loop) -> Iterator[DType]:
 
 def _statement_dtypes(stmt: Stmt) -> Iterator[DType]:
     match stmt:
-        case Let() | Store():
+        case Let() | Declare() | Assign() | Store():
             yield from _expression_dtypes(stmt.value)
             if isinstance(stmt, Store):
                 for position in stmt.index:

@@ -28,11 +28,13 @@ from intaglio.compiler.dims import (
 from intaglio.compiler.dtypes import DType, int64
 from intaglio.compiler.loop import (
     COMPARISONS,
+    Assign,
     Bind,
     Buffer,
     Call,
     Check,
     Const,
+    Declare,
     Expr,
     Index,
     Let,
@@ -487,6 +489,11 @@ class Printer:
             match stmt:
                 case Let():
                     self.define(stmt.local, self.value(stmt.value))
+                case Declare():
+                    self._declare_variable(stmt)
+                case Assign():
+                    text = self.spread(self.value(stmt.value), stmt.local.dtype)
+                    self.line(f"{self.value(stmt.local).text} = {text};")
                 case Bind():
                     text = self.size(stmt.value)
                     name = self.bind(symbol_of(stmt.variable))
@@ -497,6 +504,12 @@ class Printer:
                     self.check(stmt)
                 case Loop():
                     self.loop(stmt)
+
+    def _declare_variable(self, stmt: Declare) -> None:
+        text = self.spread(self.value(stmt.value), stmt.local.dtype)
+        lanes, name = self.vector is not None, self.fresh("a")
+        self.line(f"{self.type(stmt.local.dtype, lanes)} {name} = {text};")
+        self.define(stmt.local, Text(name, lanes))
 
     def loop(self, loop: Loop) -> None:
         """Print a loop inside a kernel."""

@@ -12,9 +12,12 @@ from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so regist
     index,
     matmul,
     movement,
+    order,
+    prefix,
     reduce,
     slicing,
     transcendental,
+    update,
     window,
     window_sums,
 )

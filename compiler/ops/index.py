@@ -136,7 +136,7 @@ class TakeAlong(_Indexing):
     def type(self, *types: TensorType, axis: int) -> TensorType:
         """The index's shape."""
         self.check(types, axis)
-        _check_off_axis(self, types, axis)
+        check_off_axis(self, types, axis)
         return types[0].with_shape(*types[1].shape)
 
     def reference(self, x: Array, index: Array, *, axis: int) -> Array:
@@ -173,7 +173,8 @@ class TakeAlong(_Indexing):
         return x(*position[:axis], at, *position[axis + 1 :])
 
 
-def _check_off_axis(op: Op, types: Sequence[TensorType], axis: int) -> None:
+def check_off_axis(op: Op, types: Sequence[TensorType], axis: int) -> None:
+    """Refuse an index whose sizes off the axis are not the operand's."""
     x, index = types[:2]
     same = zip(without(x.shape, (axis,)), without(index.shape, (axis,)), strict=False)
     if x.rank != index.rank or not all(holds(a, "==", b) for a, b in same):
@@ -268,7 +269,7 @@ class ScatterAdd(_Adding):
     def type(self, *types: TensorType, axis: int) -> TensorType:
         """x's type."""
         self.check(types, axis)
-        _check_off_axis(self, types, axis)
+        check_off_axis(self, types, axis)
         if not same_shape(types[1].shape, types[2].shape):
             raise refused(ShapeError, self, types, "index and what is added differ in shape")
         return types[0]

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from intaglio.compiler.dims import Dim, Size
 from intaglio.compiler.loop import (
+    Assign,
     Buffer,
     Check,
+    Declare,
     Expr,
     Kernel,
     Let,
@@ -47,7 +49,7 @@ def _expressions(stmt: Stmt) -> list[Expr]:
         return [fold.value for fold in stmt.folds]
     if isinstance(stmt, Store):
         return [stmt.value, *(p for p in stmt.index if not isinstance(p, int | Dim))]
-    return [stmt.value] if isinstance(stmt, Let | Check) else []
+    return [stmt.value] if isinstance(stmt, Let | Declare | Assign | Check) else []
 
 
 def read_in_place(kernel: Kernel) -> list[tuple[Buffer, Buffer]]:

@@ -1,10 +1,10 @@
-"""Kernels of ops that add at positions that are data, in the order of the index.
+"""Kernels of ops that add, set or join at positions that are data, in the order of the index.
 
-`index_add` splits the dims off the axis over threads, `scatter_add` too: every thread goes through
-the index in order and adds to its own part of the result, so that neither threads nor lanes change
-the order in which an element's terms are added. Where threads abound, each goes through the index
-for one of several parts of the result only: the positions that are its number modulo `parts`. A
-first kernel copies the operand, unless the result already lies in its memory."""
+`index_add` splits the dims off the axis over threads, the scatters too: every thread goes through
+the index in order and writes to its own part of the result, so that neither threads nor lanes
+change the order in which an element's terms are joined. Where threads abound, each goes through the
+index for one of several parts of the result only: the positions that are its number modulo `parts`.
+A first kernel copies the operand, unless the result already lies in its memory."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ from intaglio.compiler.schedule.nest import Nest
 
 LANES = 256
 """Elements of the innermost dim that one thread takes at a time."""
+_JOINS: Mapping[str, str | None] = {
+    "add": "add", "set": None, "max": "maximum", "min": "minimum", "prod": "mul"
+}  # fmt: skip
 
 
 def index_add_kernel(
@@ -45,16 +48,17 @@ def index_add_kernel(
     before, low = axes_of(result.shape[:axis])
     after, high = axes_of(result.shape[axis + 1 :])
     at = cast(Load(index, place), int64)
-    return _adding_kernel(
+    return _joining_kernel(
         (*before, *after), count, (*low, at, *high), Load(source, (*low, *place, *high)),
-        result, [index, source], at, parts,
+        result, [index, source], at, parts, "add",
     )  # fmt: skip
 
 
-def scatter_add_kernel(
+def scatter_kernel(
     node: Node, memory: Mapping[Value, Buffer], result: Buffer, parts: int = 1
 ) -> Kernel:
-    """Adds elements of the source to a result that holds the operand already."""
+    """Joins elements of the source to a result that holds the operand already, or sets them."""
+    kind = str(node.attributes.get("kind", "add"))
     axis = node.attributes["axis"]
     assert isinstance(axis, int)
     index, source = (memory[v] for v in node.inputs[1:])
@@ -62,13 +66,13 @@ def scatter_add_kernel(
     rows = [a for a in axes if a.variable != place[axis]]
     count = [a for a in axes if a.variable == place[axis]]
     at = cast(Load(index, place), int64)
-    return _adding_kernel(
+    return _joining_kernel(
         rows, count, (*place[:axis], at, *place[axis + 1 :]), Load(source, place),
-        result, [index, source], at, parts,
+        result, [index, source], at, parts, _JOINS[kind],
     )  # fmt: skip
 
 
-def _adding_kernel(
+def _joining_kernel(
     rows: tuple[Axis, ...] | list[Axis],
     count: tuple[Axis, ...] | list[Axis],
     target: tuple[object, ...],
@@ -77,9 +81,11 @@ def _adding_kernel(
     reads: list[Buffer],
     at: Expr,
     parts: int,
+    join: str | None,
 ) -> Kernel:
-    """result[target] += term for all of `count` in order, `rows` being independent. With several
-    parts (a power of two) an iteration adds only where `at` is its part's number modulo `parts`."""
+    """result[target] = join(result[target], term), or just term, for all of `count` in order,
+    `rows` being independent. With several parts (a power of two) an iteration writes only where
+    `at` is its part's number modulo `parts`."""
     intern = Interner()
     outer, inner = list(rows[:-1]), (rows[-1] if rows else None)
     length: Size = inner.extent if inner else 1
@@ -104,11 +110,12 @@ def _adding_kernel(
         number_of = call("and", at, number(parts - 1, int64))
         guard = rewrite(intern(call("eq", number_of, Index(part.variable))))
     place: list[Position] = [rewrite.position(intern.position(p)) for p in target]  # type: ignore[arg-type]
-    old = intern(Load(result, tuple(place), guard))
-    added = rewrite(intern(term))
-    assert isinstance(added, Load)
-    added = intern(Load(added.buffer, added.index, guard))
-    nest.store(result, place, intern(call("add", old, added)), guard)
+    made = rewrite(intern(term))
+    assert isinstance(made, Load)
+    made = intern(Load(made.buffer, made.index, guard))
+    if join is not None:
+        made = intern(call(join, intern(Load(result, tuple(place), guard)), made))
+    nest.store(result, place, made, guard)
     nest.leave(lane, size, "vector")
     nest.leave(steps.variable, steps.extent, "serial")
     work = minimum(LANES, length) * product(tuple(a.extent for a in count))
