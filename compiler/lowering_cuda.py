@@ -18,6 +18,8 @@ from intaglio.compiler.launch import Launch, LaunchLoop, Pointer, Turn
 from intaglio.compiler.loop import Buffer, Kernel, symbol_of
 from intaglio.compiler.lowering import NAME, numbers_of, same_places
 from intaglio.compiler.lowering_order import OrderLowering
+from intaglio.compiler.schedule.conv_cuda import cuda_convolution
+from intaglio.compiler.schedule.convolution import group_convolution
 from intaglio.compiler.schedule.matmul import joined, product_nanoseconds
 from intaglio.compiler.schedule.matmul_cuda import cuda_product
 from intaglio.compiler.schedule.ordering import Rows
@@ -72,20 +74,45 @@ class CudaLowering(OrderLowering):
         for value, _, view in results:
             self.views[value] = view
         text, self._layout = cuda_product(joined(made.product), parameters(made.buffers))
+        work = product_nanoseconds(made.product)
+        self._launched(graph, text, work, made.buffers, places, made.same, where)
+
+    def _convolution(self, graph: Graph, node: Node, where: Places) -> None:
+        memory, results = self._memory(graph), self._results(graph)
+        places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
+        pairs = [(v, b) for v, b, _ in results]
+        made = group_convolution(graph, node, memory, pairs, NAME, self._printer)
+        for value, _, view in results:
+            self.views[value] = view
+        text, self._layout = cuda_convolution(made.problem, parameters(made.buffers))
+        work = made.problem.nanoseconds
+        self._launched(graph, text, work, made.buffers, places, made.same, where)
+
+    def _launched(
+        self,
+        graph: Graph,
+        text: str,
+        nanoseconds: Size,
+        buffers: Sequence[Buffer],
+        places: Mapping[Buffer, View],
+        same: Sequence[tuple[Buffer, Buffer]],
+        where: Places,
+    ) -> None:
+        """Append the one kernel of a template, with the layout that was just set."""
         name = self.texts.setdefault(text, f"k{len(self.texts)}")
-        reads = [places[b] for b in made.buffers if b.role == "input"]
-        writes = [places[b] for b in made.buffers if b.role == "output"]
+        reads = [places[b] for b in buffers if b.role == "input"]
+        writes = [places[b] for b in buffers if b.role == "output"]
         self._append(
             Call(
                 name,
-                tuple(places[b] for b in made.buffers),
+                tuple(places[b] for b in buffers),
                 numbers_of(reads),
                 numbers_of(writes),
                 self._layout.grid[0],
-                product_nanoseconds(made.product),
+                nanoseconds,
                 tuple(n.op for n in graph.nodes),
                 where,
-                same_place=same_places(made.same, made.buffers, places),
+                same_place=same_places(same, buffers, places),
             )  # fmt: skip
         )
 

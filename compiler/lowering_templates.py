@@ -14,12 +14,17 @@ from intaglio.compiler.loop import Buffer, Unfusable
 from intaglio.compiler.lowering import NAME, Lowering, kernel_of, numbers_of, same_places
 from intaglio.compiler.op import op_named
 from intaglio.compiler.packing import packed_buffer, packing_of
+from intaglio.compiler.schedule.conv_kernels import convolution_kernels
+from intaglio.compiler.schedule.convolution import group_convolution
 from intaglio.compiler.schedule.products import product_of_group
 from intaglio.compiler.schedule.storage import View
 from intaglio.compiler.schedule.template import TemplateResult
 from intaglio.compiler.steps import Call
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places
+
+CONVOLUTIONS = frozenset({"conv", "conv_input", "conv_weight"})
+"""The templates that `schedule.convolution` describes."""
 
 
 class TemplateLowering(Lowering):
@@ -32,6 +37,9 @@ class TemplateLowering(Lowering):
         kind = kernel_of(op_named(node.op))
         if kind == "matmul":
             self._product(graph, node, where)
+            return
+        if kind in CONVOLUTIONS:
+            self._convolution(graph, node, where)
             return
         raise Unfusable(f"no schedule for {node.op}")
 
@@ -51,6 +59,16 @@ class TemplateLowering(Lowering):
         for value, _, view in results:
             self.views[value] = view
         self._steps(graph, made, buffers, places, same, where)
+
+    def _convolution(self, graph: Graph, node: Node, where: Places) -> None:
+        memory, results = self._memory(graph), self._results(graph)
+        places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
+        pairs = [(v, b) for v, b, _ in results]
+        made = group_convolution(graph, node, memory, pairs, NAME, self._printer)
+        kernels = convolution_kernels(made.problem)
+        for value, _, view in results:
+            self.views[value] = view
+        self._steps(graph, kernels, made.buffers, places, made.same, where)
 
     def _steps(
         self,

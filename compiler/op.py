@@ -84,6 +84,8 @@ class Op:
     effect: ClassVar[bool] = False
     """Whether running it is seen from outside: such a node stays where nobody reads its result, and
     stands for itself alone. (Its operand is its result.)"""
+    open_axes: ClassVar[Sequence[Sequence[int]]] = ()
+    """Of each operand the axes whose sizes an eager kernel takes at run time; all when empty."""
     samples: ClassVar[Sequence[Sample]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:

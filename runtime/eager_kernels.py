@@ -4,8 +4,8 @@ layouts, so that one compiled kernel serves every shape.
 An elementwise op sees its operands as one long row. A reduction sees neighbouring dims merged as
 long as all of them are reduced or none is; that keeps the order in which elements are joined. A
 matrix product sees one batch dim or none, and operands that are transposed in memory as they lie.
-Every other op gets one size per dim, equal sizes sharing one. Operands that fit no canonical layout
-are copied first."""
+Every other op gets one size per dim that it leaves open, equal sizes sharing one. Operands that fit
+no canonical layout are copied first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from intaglio.compiler.dims import Dim, Shape
+from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import uint8
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.op import Builder, Op
@@ -215,9 +215,13 @@ def _product_graph(rule: Op, dtype: Any, batched: bool, left: bool, right: bool)
 
 
 def _other(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Evaluator:
-    sizes = dict.fromkeys(size for t in types for size in t.shape)
+    axes = rule.open_axes or tuple(tuple(range(t.rank)) for t in types)
+    sizes = dict.fromkeys(t.shape[k] for t, some in zip(types, axes, strict=True) for k in some)
     names: dict[Any, Dim] = {size: Dim(f"d{k}") for k, size in enumerate(sizes)}
-    open_types = [t.with_shape(*_renamed(t.shape, names)) for t in types]
+    open_types = [
+        t.with_shape(*(names[s] if k in some else s for k, s in enumerate(t.shape)))
+        for t, some in zip(types, axes, strict=True)
+    ]
     key = (rule.name, tuple(map(str, open_types)), tuple(sorted(attributes.items())))
     kernel = _calls(_kernel(key, lambda: _one(rule, open_types, attributes)))
 
@@ -225,7 +229,3 @@ def _other(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any])
         return tuple(kernel([_dense(a) for a in arrays]))
 
     return run
-
-
-def _renamed(shape: Shape, names: Mapping[Any, Dim]) -> Shape:
-    return tuple(names[size] for size in shape)

@@ -5,6 +5,7 @@ from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so regist
     compare,
     control,
     convert,
+    convolution,
     create,
     debug,
     elementwise,

@@ -32,7 +32,7 @@ MOST_NODES = 64
 """Computing nodes in a group."""
 MOST_BUFFERS = 28
 """Values that a group reads and makes."""
-EPILOGUES = frozenset({"matmul"})
+EPILOGUES = frozenset({"matmul", "conv", "conv_input", "conv_weight"})
 """Kernel templates that take what follows elementwise."""
 
 
@@ -243,11 +243,11 @@ class _Fuser:
         if made.template and made.template not in EPILOGUES:
             return f"{maker.op} has a kernel of its own"
         if made.template and reads.template:
-            return "both hold a matrix product"
+            return "both hold a product or a convolution"
         if read.is_data or op_named(reader.op).checks:
             return "it is read at places that are data"
         if made.template and not reads.is_map:
-            return "only elementwise ops follow a product in its kernel"
+            return "only elementwise ops follow a product or a convolution in its kernel"
         if made.template and self._feeds_reductions(reader):
             return "the reduction that follows takes it"
         dims = None if read.guarded else dims_of(read, self.sources.own[reader])
