@@ -13,8 +13,10 @@ from intaglio.compiler.codegen.function import function_sources
 from intaglio.compiler.dims import symbols
 from intaglio.compiler.ir import Graph
 from intaglio.compiler.lowered import BufferSpec, Lowered, StepInfo
+from intaglio.compiler.lowering import Lowering
 from intaglio.compiler.lowering_cuda import CudaLowering
-from intaglio.compiler.lowering_order import OrderLowering
+from intaglio.compiler.lowering_storage import StorageLowering
+from intaglio.compiler.passes.layout import Layout, layout
 from intaglio.compiler.passes.specialise import specialise
 from intaglio.compiler.steps import Memory, in_place_inputs
 
@@ -27,6 +29,7 @@ def lower(
     in_place: Mapping[int, int] | None = None,
     lanes: int | None = None,
     packable: Collection[int] = (),
+    layouts: bool = True,
 ) -> Lowered:
     """The function that computes `graph`, a graph that the passes have been over.
 
@@ -34,15 +37,16 @@ def lower(
     bits. `target` is `c` or `cuda`. `in_place` names, by output number, the input whose memory the
     output would like to take; `BufferSpec.may_alias` says whether it may. `lanes` forces the block
     size (for tests). `packable` are the inputs of which the function may read packed copies, kept
-    from call to call by whoever calls it."""
+    from call to call by whoever calls it. Without `layouts` every value is row-major."""
     if sizes is not None:
         graph = specialise(graph, sizes)
     names = tuple(symbols(*(s for v in graph.inputs for s in v.type.shape)))
-    lowering: OrderLowering
+    lowering: Lowering
     if target == "cuda":
         lowering = CudaLowering(graph, names, in_place)
     else:
-        lowering = OrderLowering(graph, names, lanes, packable, in_place)
+        chosen = layout(graph) if layouts else Layout()
+        lowering = StorageLowering(graph, names, lanes, packable, in_place, chosen)
     lowering.run()
     memory = lowering.memory
     aliases = in_place_inputs(lowering.timeline, memory, in_place or {}, lowering.inputs)
@@ -63,7 +67,7 @@ def lower(
 
 
 def _spec(
-    number: int, lowering: OrderLowering, memory: Memory, aliases: Mapping[int, int]
+    number: int, lowering: Lowering, memory: Memory, aliases: Mapping[int, int]
 ) -> BufferSpec:
     kind, index = memory.kinds[number]
     type = memory.types[number]
