@@ -72,9 +72,9 @@ def evaluator(
     return kernel_evaluator(rule, types, results, attributes)
 
 
-def graph_evaluator(graph: Graph) -> Evaluator:
-    """The evaluator of a graph with known sizes: those of its nodes, one after the other. A value
-    is let go after its last use."""
+def graph_evaluator(graph: Graph, of: Callable[..., Evaluator] = evaluator) -> Evaluator:
+    """The evaluator of a graph with known sizes: those of its nodes (`of` op, types and attributes)
+    one after the other. A value is let go after its last use."""
     slots: dict[Value, int] = {v: k for k, v in enumerate(graph.inputs)}
     last: dict[Value, int] = {}
     for number, node in enumerate(graph.nodes):
@@ -88,7 +88,7 @@ def graph_evaluator(graph: Graph) -> Evaluator:
         dead[number].append(slots[v])
     steps = []
     for node, done in zip(graph.nodes, dead, strict=True):
-        made = evaluator(node.op, [v.type for v in node.inputs], node.attributes)
+        made = of(node.op, [v.type for v in node.inputs], node.attributes)
         if op_named(node.op).effect:
             made = _shower(str(node.attributes["label"]), node.where)
         steps.append((made, [slots[v] for v in node.inputs], done, node.where))

@@ -159,7 +159,8 @@ class Executable:
         """The function's own results, once the others were shown."""
         assert self._shown is not None
         count, shown = self._shown
-        show(shown, results[count:])
+        hidden: Sequence[Any] = results[count:]
+        show(shown, hidden if self.device is None else [array.to_host() for array in hidden])
         return results[:count]
 
     def form(self, sizes: Sizes) -> Form:

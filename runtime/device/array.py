@@ -79,8 +79,10 @@ class DeviceArray:
         low = self.address + sum(m for m in moves if m < 0)
         return low, self.address + sum(m for m in moves if m > 0) + self.itemsize
 
-    def look(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> DeviceArray:
-        """Other elements of the same memory; strides and offset in bytes."""
+    def look(
+        self, shape: tuple[int, ...], strides: tuple[int, ...] | None, offset: int
+    ) -> DeviceArray:
+        """Other elements of the same memory; strides (None: dense) and offset in bytes."""
         return DeviceArray(
             self.device, self.owner, self.address + offset, self.dtype, shape, strides,
             self.writable,

@@ -5,6 +5,7 @@ it."""
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from intaglio.compiler.errors import DeviceError
@@ -42,7 +43,7 @@ SOURCE: Final = "typedef struct { long long count, rank, size[8], to[8], from[8]
 
 def copy_strided(device: Device, target: DeviceArray, source: DeviceArray) -> None:
     """Copy the elements of one array into another of its shape and dtype; they share no byte."""
-    sizes, to, from_ = joined(target.shape, target.strides, source.strides)
+    sizes, (to, from_) = joined(target.shape, (target.strides, source.strides))
     if len(sizes) > DIMS:
         raise DeviceError(f"a copy of {target.shape} has more than {DIMS} uneven dims; copy parts")
     kernels: dict[str, Any] = device.kept(
@@ -57,15 +58,21 @@ def copy_strided(device: Device, target: DeviceArray, source: DeviceArray) -> No
 
 
 def joined(
-    shape: tuple[int, ...], one: tuple[int, ...], other: tuple[int, ...]
-) -> tuple[list[int], list[int], list[int]]:
-    """Sizes and both strides, with neighbouring dims joined where both arrays lie evenly."""
-    made: list[tuple[int, int, int]] = []
-    for size, a, b in zip(shape, one, other, strict=True):
+    shape: Sequence[int], strides: Sequence[Sequence[int]]
+) -> tuple[list[int], list[list[int]]]:
+    """Sizes, and the strides of each array, with neighbouring dims joined where all arrays lie
+    evenly along them. Dims of size 1 go; strides of 0 join as others do."""
+    sizes: list[int] = []
+    made: list[list[int]] = [[] for _ in strides]
+    for k, size in enumerate(shape):
         if size == 1:
             continue
-        if made and made[-1][1] == a * size and made[-1][2] == b * size:
-            made[-1] = (made[-1][0] * size, a, b)
+        if sizes and all(m[-1] == s[k] * size for m, s in zip(made, strides, strict=True)):
+            sizes[-1] *= size
+            for m, s in zip(made, strides, strict=True):
+                m[-1] = s[k]
         else:
-            made.append((size, a, b))
-    return [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
+            sizes.append(size)
+            for m, s in zip(made, strides, strict=True):
+                m.append(s[k])
+    return sizes, made
