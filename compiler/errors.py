@@ -32,6 +32,11 @@ class GradientError(Error, RuntimeError):
     """A derivative that was asked for and does not exist, or whose saved operand was changed."""
 
 
+class NaNError(Error, FloatingPointError):
+    """A NaN that an operand or state holds, or that an op made, found where `check_nan` or
+    `detect_anomaly` looks for it; the text names the op and the line."""
+
+
 class TraceError(Error, RuntimeError):
     """Python code that can't be recorded: the value it wants exists only when the program runs."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from intaglio.compiler.dims import evaluate, symbols
 from intaglio.compiler.dtypes import dtype_of
@@ -58,16 +58,48 @@ def evaluating(evaluate: Evaluate | None) -> Iterator[None]:
         _evaluate.reset(token)
 
 
+class Observer(Protocol):
+    """Looks on while nodes run, those of blocks too."""
+
+    def begin(self, node: Node, attributes: Mapping[str, Any]) -> None:
+        """A node is about to run with these attributes."""
+        ...
+
+    def end(self, node: Node, operands: Sequence[Array], results: Sequence[Array]) -> None:
+        """A node has run."""
+        ...
+
+
+_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+
+
+@contextmanager
+def observing(observer: Observer | None) -> Iterator[None]:
+    """Let `observer` look on while nodes run, also those of blocks."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
 def _run(node: Node, operands: list[Array], sizes: Mapping[str, int]) -> tuple[Array, ...]:
     attributes = {k: specialised(v, sizes) for k, v in node.attributes.items()}
+    observer = _observer.get()
+    if observer is not None:
+        observer.begin(node, attributes)
     try:
         evaluate = _evaluate.get()
         if evaluate is not None:
-            return evaluate(node.op, operands, attributes)
-        made = op_named(node.op).reference(*operands, **attributes)
+            made: Any = evaluate(node.op, operands, attributes)
+        else:
+            made = op_named(node.op).reference(*operands, **attributes)
     except Error as error:
         raise located(error, node.where) from None
-    return made if isinstance(made, tuple) else (made,)
+    results: tuple[Array, ...] = made if isinstance(made, tuple) else (made,)
+    if observer is not None:
+        observer.end(node, operands, results)
+    return results
 
 
 def _last_uses(graph: Graph) -> dict[int, list[Value]]:

@@ -375,6 +375,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         InterruptedError as InterruptedError,
         MemoryError as MemoryError,
         MissingExtra as MissingExtra,
+        NaNError as NaNError,
         ShapeError as ShapeError,
         TraceError as TraceError,
         VerifyError as VerifyError,
@@ -457,7 +458,8 @@ _NAMES: dict[str, str] = {
         bfloat16 float16 float32 float64 int16 int32 int64 int8 uint32 uint8""",
     "intaglio.compiler.errors": """
         ArgumentError CompileError DTypeError DeviceError Error FormatError GradientError
-        IndexError InterruptedError MemoryError MissingExtra ShapeError TraceError VerifyError""",
+        IndexError InterruptedError MemoryError MissingExtra NaNError ShapeError TraceError
+        VerifyError""",
     "intaglio.nn.functional": "log_softmax softmax",
     "intaglio.runtime": "load num_threads set_num_threads",
     "intaglio.runtime.version": "__version__",

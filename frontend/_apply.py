@@ -18,6 +18,7 @@ from intaglio._modes import modes
 from intaglio._scope import spot, where_of
 from intaglio._strides import is_view
 from intaglio._tape import Derivative, build_derivative, record
+from intaglio._watch import watched
 from intaglio.compiler.dims import Dim, collecting
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import Error
@@ -45,7 +46,8 @@ class Rule:
 
     def prepare(self) -> Run:
         """The evaluator, made now."""
-        self.run = evaluator(self.op, tuple(k.type for k in self.inputs), self.attributes)
+        run = evaluator(self.op, tuple(k.type for k in self.inputs), self.attributes)
+        self.run = watched(self, run)
         return self.run
 
     def derivative(self, needs: tuple[bool, ...], given: tuple[bool, ...]) -> Derivative:
@@ -76,6 +78,11 @@ _LIMIT: Final = 20_000
 
 def _key(value: Any) -> Any:
     return ("float", value.hex()) if type(value) is float else value
+
+
+def forget_rules() -> None:
+    """Begin the table of rules anew."""
+    _RULES.clear()
 
 
 def rule_of(op: str, inputs: Sequence[Tensor], attributes: Attributes) -> Rule:

@@ -58,7 +58,7 @@ class _Walk:
 
     def run(self) -> None:
         """Visit every entry, then hand the leaves what was found."""
-        trace = modes.trace
+        trace, watch = modes.trace, modes.watch
         outer = trace.deriving if trace is not None else None
         while self.heap:
             entry = heapq.heappop(self.heap)[2]
@@ -69,9 +69,9 @@ class _Walk:
                 continue
             if trace is not None:
                 trace.deriving = entry.place or trace.deriving
-            dxs = (
-                entry.pull(dys) if any(dy is not None for dy in dys) else [None] * len(entry.edges)
-            )
+            dxs: Sequence[Tensor | None] = [None] * len(entry.edges)
+            if any(dy is not None for dy in dys):
+                dxs = entry.pull(dys) if watch is None else watch.pull(entry, dys)
             if trace is not None:
                 trace.deriving = outer
             for edge, dx in zip(entry.edges, dxs, strict=True):

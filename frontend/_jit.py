@@ -31,6 +31,8 @@ from intaglio._tape import Entry
 from intaglio._trace import Trace
 from intaglio.compiler.errors import GradientError
 from intaglio.compiler.ir import Graph, Value
+from intaglio.compiler.where import describe
+from intaglio.runtime.checked import NaNCheck
 from intaglio.runtime.executor import Executable
 from intaglio.runtime.structure import builder
 
@@ -77,8 +79,8 @@ def _is_freed(tensor: Tensor) -> bool:
 class _Form:
     """One compiled trace of a function."""
 
-    def __init__(self, name: str, recorded: Recorded) -> None:
-        self.name, self.recorded = name, recorded
+    def __init__(self, name: str, recorded: Recorded, check_nan: bool = False) -> None:
+        self.name, self.recorded, self.check_nan = name, recorded, check_nan
         self.reads, self.updates = recorded.reads, recorded.updates
         known = {r.key for r in self.reads}
         self.replaced = [r for r in self.updates if r.gradient and r.key not in known]
@@ -100,7 +102,12 @@ class _Form:
         self.pull: Executable | None = None
         if extra is not None:
             self.part = partition(graph, extra.seeds, outputs, graph.outputs[outputs:])
-            self.pull = Executable(self.part.backward, label=f"gradient of {self.name}")
+            self.pull = Executable(
+                self.part.backward,
+                label=f"gradient of {self.name}",
+                names=self._kept_names(self.part, len(extra.seeds)),
+                check_nan=NaNCheck(inputs=False) if self.check_nan else None,
+            )
             graph = self.part.forward
         self.result_kinds = [kind_of_type(v.type) for v in graph.outputs[: self.count]]
         arguments = len(self.recorded.arguments)
@@ -113,9 +120,26 @@ class _Form:
             graph.replace(inputs=inputs),
             updates=updates,
             states=len(self.reads) + len(self.only),
-            names=[*self.recorded.arguments, *(f"state {k}" for k in range(len(places)))],
+            names=[*self.recorded.arguments, *map(self._state_name, range(len(self._refs)))],
             label=self.name,
+            check_nan=NaNCheck(outputs=outputs) if self.check_nan else None,
         )
+
+    def _state_name(self, number: int) -> str:
+        """How a state was reached: `model.a.weight`."""
+        ref = self._refs[number]
+        found = [n for n in self.recorded.reached.names.get(id(ref.tensor), []) if n]
+        name = found[0] if found else f"state {number}"
+        return f"{name}.grad" if ref.gradient else name
+
+    def _kept_names(self, part: Partition, seeds: int) -> list[str]:
+        """What the derivative reads, for messages: values of the function, by op and line."""
+        names = []
+        for k, value in enumerate(part.kept):
+            node = part.forward.producers.get(value)
+            place = f" ({describe(node.where)})" if node is not None and node.where else ""
+            names.append(f"value {k}" if node is None else f"the result of {node.op}{place}")
+        return [*names, *(f"the derivative of result {k}" for k in range(seeds))]
 
     def refusal(self) -> str | None:
         """Why this form does not fit what is there now; None when it does."""
@@ -259,15 +283,19 @@ def _target(edge: Any) -> Tensor | None:
 class Jitted:
     """A function that compiles itself per signature. Call it as the function."""
 
-    def __init__(self, function: Callable[..., Any], disable: bool = False) -> None:
+    def __init__(
+        self, function: Callable[..., Any], disable: bool = False, check_nan: bool = False
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
-        self.function, self.disabled = function, disable
+        self.function, self.disabled, self.check_nan = function, disable, check_nan
         self._forms: dict[Any, list[_Form]] = {}
         self._history: list[str] = []
         self._name = str(getattr(function, "__name__", type(function).__name__))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.disabled or modes.trace is not None or os.environ.get("INTAGLIO_EAGER") == "1":
+        if self.disabled or modes.trace is not None or modes.watch is not None:
+            return self.function(*args, **kwargs)
+        if os.environ.get("INTAGLIO_EAGER") == "1":
             return self.function(*args, **kwargs)
         tensors: Sequence[Any] = args
         key = _plain_key(args) if not kwargs else None
@@ -303,7 +331,7 @@ class Jitted:
             self._name, self.function, args, kwargs, grad=modes.grad, requires_grad=True,
             after=_derivative if modes.grad else None,
         )  # fmt: skip
-        form = _Form(self._name, recorded)
+        form = _Form(self._name, recorded, self.check_nan)
         self._history.append(line)
         forms.insert(0, form)
         del forms[8:]
@@ -355,9 +383,16 @@ def _hashable(structure: Any) -> Any:
     return structure
 
 
-def jit(function: Callable[..., Any] | None = None, *, disable: bool = False) -> Any:
+def jit(
+    function: Callable[..., Any] | None = None, *, disable: bool = False, check_nan: bool = False
+) -> Any:
     """`function` compiled at the first call with arguments of each signature. Also a decorator:
-    `@jit`, `@jit(disable=True)`. With `disable`, or INTAGLIO_EAGER=1, it runs eagerly."""
+    `@jit`, `@jit(disable=True)`.
+
+    With `disable` it runs eagerly, and so does every jitted function while the environment says
+    `INTAGLIO_EAGER=1`, which is read at each call. With `check_nan` the traced function runs op by
+    op, and raises `NaNError` with the op and line where a NaN came from; states stay as they
+    were."""
     if function is None:
-        return functools.partial(jit, disable=disable)
-    return Jitted(function, disable)
+        return functools.partial(jit, disable=disable, check_nan=check_nan)
+    return Jitted(function, disable, check_nan)

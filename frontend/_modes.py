@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from intaglio._trace import Trace
+    from intaglio._watch import Watch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Modes(threading.local):
-    """Per thread: `grad` (are derivatives recorded), `inference`, and the innermost `trace`."""
+    """Per thread: `grad` (are derivatives recorded), `inference`, the innermost `trace`, and who
+    watches the ops that run (`watch`)."""
 
     grad: bool = True
     inference: bool = False
     trace: Trace | None = None
+    watch: Watch | None = None
 
 
 modes: Final = _Modes()

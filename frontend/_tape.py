@@ -206,7 +206,7 @@ class OpEntry(Entry):
         derivative, every = self.every, self.every
         if None in dys:
             derivative = self.rule.derivative(self.needs(), tuple([d is not None for d in dys]))
-        if derivative.steps and modes.trace is None and not modes.grad:
+        if derivative.steps and modes.trace is None is modes.watch and not modes.grad:
             data = self._data(derivative, dys)
             with suppress(Exception):  # raised again below, with its place
                 return derivative.values(data)

@@ -10,10 +10,12 @@ from intaglio._core import Tensor
 from intaglio._custom import Function, custom_vjp
 from intaglio._gradcheck import gradcheck, gradgradcheck
 from intaglio._modes import enable_grad, inference_mode, no_grad, set_grad_enabled
+from intaglio._watch import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 
 __all__ = [
-    "Function", "backward", "custom_vjp", "enable_grad", "grad", "gradcheck", "gradgradcheck",
-    "inference_mode", "no_grad", "set_grad_enabled",
+    "Function", "backward", "custom_vjp", "detect_anomaly", "enable_grad", "grad", "gradcheck",
+    "gradgradcheck", "inference_mode", "is_anomaly_enabled", "no_grad", "set_detect_anomaly",
+    "set_grad_enabled",
 ]  # fmt: skip
 
 

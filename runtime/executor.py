@@ -11,7 +11,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,6 +29,7 @@ from intaglio.runtime.signature import Signature, Sizes
 from intaglio.runtime.toolchain import find_toolchain
 
 if TYPE_CHECKING:  # lowering is not loaded where nothing is compiled
+    from intaglio.runtime.checked import NaNCheck
     from intaglio.runtime.device.device import Device
     from intaglio.runtime.layout import Planner
     from intaglio.runtime.packed import PackedStates
@@ -68,7 +69,8 @@ class Executable:
     None for native where a compiler is found; `digest` identifies the graph, where something
     cheaper than its text does. With `packed`, packed copies of the states that are not updated are
     kept there and read in their place. What the graph is to show (`debug_print`) is shown after
-    each call, unless `prints` is false. With a `device` it runs there: operands and states may lie
+    each call, unless `prints` is false. With `check_nan` the graph runs op by op and raises
+    `NaNError` where a NaN came from. With a `device` it runs there: operands and states may lie
     on it or be ndarrays, results lie on it."""
 
     def __init__(
@@ -86,13 +88,14 @@ class Executable:
         digest: str = "",
         packed: PackedStates | None = None,
         prints: bool = True,
+        check_nan: NaNCheck | None = None,
         device: Device | None = None,
     ) -> None:
         shows = any(map(has_effect, graph.nodes))
         if shows:
             digest = f"{digest} {prints}" if digest else ""
             graph = graph if prints else silence(graph)
-        own = len(graph.outputs) - len(updates or {})
+        own, checked = len(graph.outputs) - len(updates or {}), len(graph.outputs)
         graph, shown = expose(graph)
         self._shown = (own, shown) if shown else None
         self.graph, self.label, self.device = graph, label, device
@@ -111,7 +114,9 @@ class Executable:
         inside = set(self.updates.values())
         fixed = [k for k in range(self._count, len(types)) if k not in inside]
         self.packable = () if packed is None or device is not None else tuple(fixed)
-        self._options = Options(backend, max_memory, digest, label)
+        if check_nan is not None and check_nan.outputs is None:
+            check_nan = replace(check_nan, outputs=checked)
+        self._options = Options(backend, max_memory, digest, label, check_nan)
         self.threads, self.general, self.compiles = threads, general, 0
         self._general: Form | None = None
         self._special: dict[tuple[int, ...], Form] = {}
@@ -178,6 +183,8 @@ class Executable:
 
     def _compile(self, sizes: Sizes, special: bool) -> Form:
         self.compiles += 1
+        if self._options.check_nan is not None:
+            return self._checked(self._options.check_nan)
         if self.device is not None:
             from intaglio.runtime.device.form import CudaForm
 
@@ -188,6 +195,13 @@ class Executable:
 
         planner = self._planner(sizes, special)
         return NativeForm(planner, self._count, self._packed, self.names)
+
+    def _checked(self, check: NaNCheck) -> Form:
+        from intaglio.runtime.checked import Checked
+
+        native = self._options.backend != "interpret" and self._has_compiler()
+        limit, label = self._options.max_memory, self.label
+        return Checked(self.graph, self.updates, limit, check, self.names, label, native)
 
     def _has_compiler(self) -> bool:
         try:
@@ -340,6 +354,7 @@ class Options:
     max_memory: int | None = None
     digest: str = ""
     label: str = ""
+    check_nan: NaNCheck | None = None
 
 
 @lru_cache(maxsize=4)

@@ -53,8 +53,7 @@ class Interpreted:
                 f"the interpreter needs {show_bytes(needed)}, and may take {show_bytes(limit)}"
             )
         try:
-            with evaluating(None):
-                outputs = interpret(self._graph, arrays, sizes.by_name)
+            outputs = self._outputs(arrays, sizes)
         except builtins.MemoryError as error:
             raise MemoryError(f"the interpreter ran out of memory: {error}") from None
         results = []
@@ -66,6 +65,11 @@ class Interpreted:
             results.append(output)
         commit([(arrays[number], results[k]) for k, number in self._updates.items()])
         return [r for k, r in enumerate(results) if k not in self._updates]
+
+    def _outputs(self, arrays: list[Array], sizes: Sizes) -> list[Array]:
+        """What the graph gives for these arrays."""
+        with evaluating(None):
+            return interpret(self._graph, arrays, sizes.by_name)
 
 
 def peak_bytes(graph: Graph, sizes: Sizes) -> int:

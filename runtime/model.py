@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intaglio.compiler.errors import ArgumentError
 from intaglio.compiler.ir import Function, Program
@@ -21,6 +21,9 @@ from intaglio.runtime.settings import parse_bytes
 from intaglio.runtime.state import States
 from intaglio.runtime.structure import LEAF, builder, by_parameter, flatten
 
+if TYPE_CHECKING:  # what looks for NaN is loaded where it is wanted
+    from intaglio.runtime.checked import NaNCheck
+
 
 def load(
     path: str | os.PathLike[str],
@@ -28,6 +31,7 @@ def load(
     threads: int | None = None,
     max_memory: int | str | None = None,
     prints: bool = True,
+    check_nan: bool = False,
 ) -> Model:
     """The model in a file, checked in every byte.
 
@@ -36,8 +40,10 @@ def load(
     through DLPack. `threads` bounds the threads of its calls on the CPU (default: all cores);
     `max_memory` (`"1GiB"`) bounds the file's tensors and, apart from them, what a call may take,
     checked before anything is allocated. What the author asked to see of values (`debug_print`) is
-    shown after each call, unless `prints` is false. Raises `FormatError` for what is not a whole
-    model file, `MemoryError` when it is too large, `DeviceError` when there is no such device."""
+    shown after each call, unless `prints` is false. With `check_nan` functions run op by op on the
+    CPU and raise `NaNError` with the op and line where a NaN came from (slow). Raises `FormatError`
+    for what is not a whole model file, `MemoryError` when it is too large, `DeviceError` when there
+    is no such device."""
     from intaglio.runtime.file import read
 
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -50,6 +56,7 @@ def load(
         threads=threads,
         max_memory=limit,
         prints=prints,
+        check_nan=check_nan,
         digest=found.digest,
     )
 
@@ -69,9 +76,14 @@ class Model:
         max_memory: int | None = None,
         backend: str | None = None,
         prints: bool = True,
+        check_nan: bool = False,
         digest: str = "",
     ) -> None:
         found = None
+        if device != "cpu" and check_nan:
+            raise ArgumentError(
+                f"device {device!r}: check_nan runs op by op on the CPU; load with device='cpu'"
+            )
         if device != "cpu":
             from intaglio.runtime.device.device import find_device
 
@@ -85,6 +97,7 @@ class Model:
         self._digest = digest
         self._options: dict[str, Any] = {
             "threads": threads, "max_memory": max_memory, "backend": backend, "prints": prints,
+            "check_nan": _nan_check(check_nan),
             "device": found,
         }  # fmt: skip
         self._functions: dict[str, LoadedFunction] = {}
@@ -174,6 +187,14 @@ class Model:
         with self.state.lock.reading:
             values = {name: self.state.host(name) for name in self.state}
             write(os.fspath(path), self.program, values, kept)
+
+
+def _nan_check(wanted: bool) -> NaNCheck | None:
+    if not wanted:
+        return None
+    from intaglio.runtime.checked import NaNCheck
+
+    return NaNCheck()
 
 
 class LoadedFunction:

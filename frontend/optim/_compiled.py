@@ -27,7 +27,7 @@ compiler."""
 
 def may_compile() -> bool:
     """Whether steps may be compiled here and now."""
-    return modes.trace is None and os.environ.get("INTAGLIO_EAGER") != "1"
+    return modes.trace is None is modes.watch and os.environ.get("INTAGLIO_EAGER") != "1"
 
 
 class CompiledStep:
