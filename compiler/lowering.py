@@ -98,6 +98,8 @@ class Lowering:
             self._assigned[value] = View(
                 view.buffer, view.offset, dense(shape), view.other, view.round
             )
+            if op_named(node.op).updates_operand and is_last_use(graph, node):
+                self._assign(graph, node.inputs[0], view)
 
     def _deliver(self, value: Value, view: View) -> None:
         """Copy a value to where it is wanted, unless it is there."""
@@ -270,6 +272,7 @@ class Lowering:
         where: Places,
         node: int = 0,
         check: bool = False,
+        copies: bool = False,
     ) -> None:
         """Print a kernel and append its step."""
         used = used_buffers(kernel)
@@ -294,6 +297,7 @@ class Lowering:
                 node,
                 same_places(read_in_place(kernel), kernel.buffers, places),
                 check,
+                copies,
             )  # fmt: skip
         )
 
@@ -317,7 +321,9 @@ class Lowering:
         writes = self._buffer(value.type, target, "output")
         graph = Graph((value,), (), (value,))
         kernel = map_kernel(graph, {value: reads}, [(value, writes)])
-        self._kernel(kernel, {reads: source, writes: target}, ("copy",), ())
+        copies = (source.offset, source.strides) == (target.offset, target.strides)
+        copies = copies and source.other is None and target.other is None
+        self._kernel(kernel, {reads: source, writes: target}, ("copy",), (), copies=copies)
 
     def _checks(self, graph: Graph) -> None:
         """Kernels that check what the group uses as indices."""
@@ -389,6 +395,20 @@ class Lowering:
             self.timeline.born(number)
         self._copy(value, self.views[value], View(pair[0], 0, dense(value.type.shape)))
         return pair
+
+
+def is_last_use(graph: Graph, node: Node) -> bool:
+    """Whether nobody reads operand 0 of a node, or another look at it, after the node."""
+    looks = {node.inputs[0]}
+    after = False
+    for other in graph.nodes:
+        if after and not looks.isdisjoint(other.inputs):
+            return False
+        if other is node:
+            after = True
+        elif len(other.inputs) == 1 and other.inputs[0] in looks:
+            looks.update(other.outputs)
+    return looks.isdisjoint(graph.outputs)
 
 
 def _slice(view: View, at: Size) -> View:

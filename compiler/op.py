@@ -86,6 +86,9 @@ class Op:
     stands for itself alone. (Its operand is its result.)"""
     open_axes: ClassVar[Sequence[Sequence[int]]] = ()
     """Of each operand the axes whose sizes an eager kernel takes at run time; all when empty."""
+    updates_operand: ClassVar[bool] = False
+    """Whether the result is operand 0 with some elements replaced: where nobody needs the operand
+    any more, they are written into its memory."""
     samples: ClassVar[Sequence[Sample]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:

@@ -7,9 +7,9 @@ outside the loop and is used in it lives as long as the whole loop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,8 @@ class Memory:
 class Call:
     """One kernel applied to memory: views of buffers in the order of its parameters (workspaces
     among them), how many chunks it has, and the number for its errors. `same_place` holds pairs of
-    a buffer that it writes and one that it reads, which may be the same memory."""
+    a buffer that it writes and one that it reads, which may be the same memory. One that `copies`
+    puts every element where it was, and is left out where both are the same memory."""
 
     function: str
     views: tuple[View, ...]
@@ -66,6 +67,7 @@ class Call:
     node: int = 0
     same_place: tuple[tuple[int, int], ...] = ()
     check: bool = False
+    copies: bool = False
     number: int = -1
 
 
@@ -100,7 +102,6 @@ class Timeline:
         self._born: dict[int, int] = {}
         self._outer: dict[int, set[int]] = {}
         self.nanoseconds: Size = 0
-        self.last_check = -1
 
     def add(self, call: Call) -> None:
         """Append a kernel: to the last step when it may run beside it, else as a new step."""
@@ -115,8 +116,6 @@ class Timeline:
             call.number = self._next
             self._next += 1
             here.append(Batch([call]))
-        if call.check:
-            self.last_check = call.number
         work = call.nanoseconds
         for loop in self._open:
             work = work * loop.length
@@ -186,29 +185,55 @@ def _calls(items: Sequence[Batch | LoopStep]) -> list[Call]:
     return found
 
 
+class Span(NamedTuple):
+    """A call, and the first and last step at which it may run: those of the loop around it."""
+
+    call: Call
+    first: int
+    last: int
+    looped: bool
+
+    def copies(self, source: int, target: int) -> bool:
+        """Whether it only copies one buffer to the other."""
+        call = self.call
+        return call.copies and call.reads == (source,) and call.writes == (target,)
+
+
 def in_place_inputs(
     timeline: Timeline, memory: Memory, wanted: Mapping[int, int], inputs: Sequence[int]
 ) -> dict[int, int]:
     """Which outputs may take the memory of the input they ask for: the input is read by no other
     part of the step that writes the output first, and by none after it; the writing kernel reads
-    it only where it writes; and no check comes later."""
+    it only where it writes; and no check comes later. A copy from the one to the other does not
+    count: it is left out then.
+
+    A loop counts as one step. What writes in place can't be interrupted, and a loop may take long:
+    a function with loops writes in place only what would otherwise be copied as a whole."""
     granted: dict[int, int] = {}
-    calls = timeline.calls()
-    if any(isinstance(item, LoopStep) for item in timeline.items):
-        return granted
+    loops = any(isinstance(item, LoopStep) for item in timeline.items)
+    spans = list(_spans(timeline.items))
+    checked = max((s.last for s in spans if s.call.check), default=-1)
     targets = {index: k for k, (kind, index) in enumerate(memory.kinds) if kind == "output"}
     for output, source in wanted.items():
         number, target = inputs[source], targets[output]
-        writers = [c for c in calls if target in c.writes]
-        if not writers or source in granted.values():
+        rest = [s for s in spans if not s.copies(number, target)]
+        writers = [s for s in rest if target in s.call.writes]
+        readers = [s for s in rest if number in s.call.reads]
+        if not writers or source in granted.values() or (loops and len(rest) == len(spans)):
             continue
-        first = min(c.number for c in writers)
-        if timeline.last_check >= first:
-            continue
-        readers = [c for c in calls if number in c.reads]
-        alone = len(writers) == 1 and target not in writers[0].reads
-        if alone and writers[0] in readers and (target, number) in writers[0].same_place:
-            readers.remove(writers[0])
-        if all(c.number < first for c in readers):
+        begin = min(s.first for s in writers)
+        if len(writers) == 1 and writers[0] in readers and not writers[0].looped:
+            call = writers[0].call
+            if target not in call.reads and (target, number) in call.same_place:
+                readers.remove(writers[0])
+        if checked < begin and all(s.last < begin for s in readers):
             granted[output] = source
     return granted
+
+
+def _spans(items: Sequence[Batch | LoopStep]) -> Iterator[Span]:
+    for item in items:
+        if isinstance(item, Batch):
+            yield from (Span(call, call.number, call.number, False) for call in item.calls)
+        else:
+            yield from (Span(call, item.first, item.last, True) for call in _calls(item.items))

@@ -160,16 +160,22 @@ class _Body:
         if len(batch.calls) == 1:
             (call,) = batch.calls
             self._line(f"const ig_args a = {{q0, dims, {call.node}}};")
-            self._step(call.function, "a", self._size(call.chunks), isinstance(call.chunks, int))
+            certain = isinstance(call.chunks, int) and not call.copies
+            self._step(call.function, "a", self._chunks(call, 0), certain)
         else:
             self._parts(batch.calls)
         self._depth -= 1
         self._line("}")
 
+    def _chunks(self, call: Call, number: int) -> str:
+        """How many chunks a call has: none where it would copy memory to itself."""
+        chunks = self._size(call.chunks)
+        return f"(q{number}[0] == q{number}[1] ? 0 : {chunks})" if call.copies else chunks
+
     def _parts(self, calls: Sequence[Call]) -> None:
         self._line("const int64_t c0 = 0;")
         for k, call in enumerate(calls):
-            self._line(f"const int64_t c{k + 1} = c{k} + {self._size(call.chunks)};")
+            self._line(f"const int64_t c{k + 1} = c{k} + {self._chunks(call, k)};")
         parts = [f"{{{c.function}, {{q{k}, dims, {c.node}}}, c{k}}}" for k, c in enumerate(calls)]
         last = f"c{len(calls)}"
         self._line(f"const ig_part parts[] = {{{', '.join(parts)}, {{0, {{0, 0, 0}}, {last}}}}};")

@@ -186,6 +186,7 @@ class _Adding(_Indexing):
 
     exact = "iu"
     count = 3
+    updates_operand = True
     gather: ClassVar[str]
     """The op that reads back what was added."""
 
