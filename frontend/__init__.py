@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         nn as nn,
         optim as optim,
     )
+    from intaglio._compare import compare as compare
     from intaglio._core import (
         Parameter as Parameter,
         is_tensor as is_tensor,
@@ -397,6 +398,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
 
 # Home module -> the public names that it gives to the root.
 _NAMES: dict[str, str] = {
+    "intaglio._compare": "compare",
     "intaglio._core": "Parameter is_tensor",
     "intaglio._custom": "custom_vjp",
     "intaglio._debug": "debug_print",
