@@ -99,9 +99,17 @@ def shape_of(x: TensorType, w: TensorType, attributes: Mapping[str, Any]) -> Sha
     result = [(size + a + b - (k - 1) * d - 1) // s + 1 for size, k, s, a, b, d in spans]
     if product((images, *result)) == 0:
         return "it has no elements"
-    pairs: Any = {k: tuple(attributes[k]) for k in _GEOMETRY}
-    both: Any = (tuple(kernel), tuple(result))
-    return Shape2d(images, channels, filters, (height, width), *both, **pairs, depthwise=depthwise)
+    sizes_of = {k: (attributes[k][0], attributes[k][1]) for k in _GEOMETRY}
+    return Shape2d(
+        images,
+        channels,
+        filters,
+        image=(height, width),
+        kernel=(kernel[0], kernel[1]),
+        result=(result[0], result[1]),
+        depthwise=depthwise,
+        **sizes_of,
+    )
 
 
 _GEOMETRY = ("strides", "low", "high", "dilations")
