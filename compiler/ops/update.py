@@ -1,8 +1,8 @@
 """Ops that read or replace a part of a tensor at a place that is data: `dynamic_slice`,
-`dynamic_update_slice` and `scatter`.
+`dynamic_update_slice`, `scatter` and `scatter_join`.
 
 A box's start is moved into range, so that the whole box fits: reading and writing one can't fail.
-`scatter` checks its index. The ops that replace keep the rest of operand 0; where its memory is
+The scatters check their index. The ops that replace keep the rest of operand 0; where its memory is
 needed by nobody else they write to it, and touch only what changes."""
 
 from __future__ import annotations
@@ -189,40 +189,25 @@ class DynamicUpdateSlice(Op):
         return [g.dynamic_update_slice(dx, du, xs[2])]
 
 
-SCATTER_KINDS: Final = ("set", "max", "min", "prod")
+JOINS: Final = ("max", "min", "prod")
 _GRID = np.array([[0, 3], [1, 1], [2, 0]])
 _ROWS = np.arange(201).reshape(3, 67) % 5
+_FEW = np.array([2, 0, 0, 1, 2])
 
 
-class Scatter(Op):
-    """x with each element of `source` set at its index along `axis` (of several the last one
-    stays), or joined to what is there by `kind`: max, min (NaN wins) or prod. Row by row in the
-    order of the index, as `scatter_add`."""
+class _Scattering(Op):
+    """Base: operands are x, an index along `axis`, and a source of the index's shape; x and the
+    index agree off the axis. Row by row in the order of the index, as `scatter_add`."""
 
-    name, exact = "scatter", "iub"
     kernel: ClassVar[str] = "scatter"
     checks, updates_operand = True, True
-    samples = (
-        *(Sample("f64[3,4]", _GRID, "f64[3,2]", axis=1, kind=k) for k in SCATTER_KINDS),
-        *(Sample("f32[5,67]", _ROWS, "f32[3,67]", axis=0, kind=k) for k in SCATTER_KINDS),
-        *(
-            Sample("i64[3]", np.array([2, 0, 0, 1, 2]), "i64[5]", axis=0, kind=k)
-            for k in SCATTER_KINDS
-        ),
-        Sample("f64[3,2]", np.array([[0, 2], [1, 1]], np.int32), "f64[2,2]", axis=0, kind="set"),
-        Sample("bool[3]", np.array([2, 2]), "bool[2]", axis=0, kind="set"),
-        Sample("f32[3,2]", np.zeros((0, 2), np.int64), "f32[0,2]", axis=0, kind="set"),
-    )
 
-    def type(self, *types: TensorType, axis: int, kind: str) -> TensorType:
-        """x's type."""
+    def check(self, types: Sequence[TensorType], axis: Any) -> TensorType:
+        """Refuse operands that do not fit; x's type."""
         check_count(self, types, 3)
         check_axis(self, types, axis, types[0].rank)
-        if kind not in SCATTER_KINDS:
-            raise refused(ArgumentError, self, types, f"kind is {kind!r}, none of {SCATTER_KINDS}")
         if types[1].dtype not in (int64, int32):
             raise refused(DTypeError, self, types, f"the index is {types[1].dtype}, not i64 or i32")
-        check_kind(self, types[:1], "fiub" if kind == "set" else "fiu")
         if types[2].dtype is not types[0].dtype:
             raise refused(DTypeError, self, types, "the source has another dtype")
         check_off_axis(self, types, axis)
@@ -230,24 +215,16 @@ class Scatter(Op):
             raise refused(ShapeError, self, types, "the index and the source differ in shape")
         return types[0]
 
-    def bounds_checks(self, *types: TensorType, axis: int, kind: str) -> Any:
+    def bounds_checks(self, *types: TensorType, axis: int, **rest: Any) -> Any:
         """The index lies in 0 <= i < the axis's size."""
         return ((1, types[0].shape[axis]),)
 
-    def reference(self, x: Array, index: Array, source: Array, *, axis: int, kind: str) -> Array:
-        """NumPy's assignment and ufunc.at, which go in order."""
+    def places(self, x: Array, index: Array, axis: int) -> tuple[Array, ...]:
+        """For each element of the source its place in x."""
         check_range(self, index, x.shape[axis])
-        made = np.array(x)
         place: list[Array] = list(np.indices(index.shape, sparse=True))
         place[axis] = index
-        with np.errstate(all="ignore"):
-            if kind == "set":  # by flat positions, which NumPy assigns one after the other
-                flat = np.ravel_multi_index(np.broadcast_arrays(*place), x.shape)
-                made.reshape(-1)[flat.reshape(-1)] = source.reshape(-1)
-            else:
-                join = {"max": np.maximum, "min": np.minimum, "prod": np.multiply}[kind]
-                join.at(made, tuple(place), source)
-        return made
+        return tuple(place)
 
     def vjp(
         self,
@@ -258,26 +235,80 @@ class Scatter(Op):
         needs: Sequence[bool],
         *,
         axis: int,
-        kind: str,
+        kind: str = "set",
     ) -> Sequence[V | None]:
         """dy to what made the element: the last that was set, evenly to equal extremes, to each
         factor times the others."""
-        type = g.type_of(xs[0])
-        if dys[0] is None or not type.dtype.is_floating_point:
+        if dys[0] is None or not g.type_of(xs[0]).dtype.is_floating_point:
             return [None, None, None]
         rule = {"set": _set_vjp, "prod": _product_vjp}.get(kind, _extreme_vjp)
         dx, ds = rule(g, dys[0], ys[0], xs, axis)
         return [dx if needs[0] else None, None, ds if needs[2] else None]
 
 
+class Scatter(_Scattering):
+    """x with each element of `source` set at its index along `axis`; of several the last one
+    stays."""
+
+    name, exact = "scatter", "fiub"
+    samples = (
+        Sample("f64[3,4]", _GRID, "f64[3,2]", axis=1),
+        Sample("f32[5,67]", _ROWS, "f32[3,67]", axis=0),
+        Sample("i64[3]", _FEW, "i64[5]", axis=0),
+        Sample("f64[3,2]", np.array([[0, 2], [1, 1]], np.int32), "f64[2,2]", axis=0),
+        Sample("bool[3]", np.array([2, 2]), "bool[2]", axis=0),
+        Sample("f32[3,2]", np.zeros((0, 2), np.int64), "f32[0,2]", axis=0),
+    )
+
+    def type(self, *types: TensorType, axis: int) -> TensorType:
+        """x's type."""
+        return self.check(types, axis)
+
+    def reference(self, x: Array, index: Array, source: Array, *, axis: int) -> Array:
+        """By flat positions, which NumPy assigns one after the other."""
+        place = self.places(x, index, axis)
+        made = np.array(x)
+        if source.size:
+            flat = np.ravel_multi_index(np.broadcast_arrays(*place), x.shape)
+            made.reshape(-1)[flat.reshape(-1)] = source.reshape(-1)
+        return made
+
+
+class ScatterJoin(_Scattering):
+    """x with each element of `source` joined by `kind` to what is at its index along `axis`: the
+    maximum, the minimum (NaN wins) or the product."""
+
+    name, exact = "scatter_join", "iu"
+    samples = (
+        *(Sample("f64[3,4]", _GRID, "f64[3,2]", axis=1, kind=k) for k in JOINS),
+        *(Sample("f32[5,67]", _ROWS, "f32[3,67]", axis=0, kind=k) for k in JOINS),
+        *(Sample("i64[3]", _FEW, "i64[5]", axis=0, kind=k) for k in JOINS),
+    )
+
+    def type(self, *types: TensorType, axis: int, kind: str) -> TensorType:
+        """x's type."""
+        if kind not in JOINS:
+            raise refused(ArgumentError, self, types, f"kind is {kind!r}, none of {JOINS}")
+        check_kind(self, types[:1], "fiu")
+        return self.check(types, axis)
+
+    def reference(self, x: Array, index: Array, source: Array, *, axis: int, kind: str) -> Array:
+        """NumPy's ufunc.at, which goes in order."""
+        made, place = np.array(x), self.places(x, index, axis)
+        join = {"max": np.maximum, "min": np.minimum, "prod": np.multiply}[kind]
+        with np.errstate(all="ignore"):
+            join.at(made, place, source)
+        return made
+
+
 def _set_vjp(g: Ops[V], dy: V, y: V, xs: Sequence[V], axis: int) -> tuple[V, V]:
     x, index, source = xs
     type, shape = g.type_of(x), g.type_of(index).shape
     zeros = g.full(0.0, type.dtype, shape)
-    dx = g.scatter(dy, index, zeros, axis=axis, kind="set")
+    dx = g.scatter(dy, index, zeros, axis=axis)
     number = g.iota(dtype=int64, shape=shape, axis=axis)
     nobody = g.full(-1, int64, type.shape)
-    last = g.scatter(nobody, index, number, axis=axis, kind="set")
+    last = g.scatter(nobody, index, number, axis=axis)
     stays = g.eq(g.take_along(last, index, axis=axis), number)
     return dx, g.where(stays, g.take_along(dy, index, axis=axis), zeros)
 
@@ -299,14 +330,14 @@ def _product_vjp(g: Ops[V], dy: V, y: V, xs: Sequence[V], axis: int) -> tuple[V,
     x, index, source = xs
     type = g.type_of(x)
     ones = g.full(1.0, type.dtype, type.shape)
-    dx = g.mul(dy, g.scatter(ones, index, source, axis=axis, kind="prod"))
+    dx = g.mul(dy, g.scatter_join(ones, index, source, axis=axis, kind="prod"))
 
     def parts(value: V) -> tuple[V, V]:
         zero = g.eq(value, g.like(0.0, value))
         return g.where(zero, g.like(1.0, value), value), g.cast(zero, dtype=type.dtype)
 
     (x_rest, x_zeros), (rest, zeros) = parts(x), parts(source)
-    product = g.scatter(x_rest, index, rest, axis=axis, kind="prod")
+    product = g.scatter_join(x_rest, index, rest, axis=axis, kind="prod")
     count = g.scatter_add(x_zeros, index, zeros, axis=axis)
     others = g.div(g.take_along(product, index, axis=axis), rest)
     more = g.sub(g.take_along(count, index, axis=axis), zeros)

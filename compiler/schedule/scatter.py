@@ -33,7 +33,7 @@ from intaglio.compiler.schedule.nest import Nest
 LANES = 256
 """Elements of the innermost dim that one thread takes at a time."""
 _JOINS: Mapping[str, str | None] = {
-    "add": "add", "set": None, "max": "maximum", "min": "minimum", "prod": "mul"
+    "scatter_add": "add", "scatter": None, "max": "maximum", "min": "minimum", "prod": "mul"
 }  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def scatter_kernel(
     node: Node, memory: Mapping[Value, Buffer], result: Buffer, parts: int = 1
 ) -> Kernel:
     """Joins elements of the source to a result that holds the operand already, or sets them."""
-    kind = str(node.attributes.get("kind", "add"))
+    kind = str(node.attributes.get("kind", node.op))
     axis = node.attributes["axis"]
     assert isinstance(axis, int)
     index, source = (memory[v] for v in node.inputs[1:])
