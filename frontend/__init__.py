@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
 
     from intaglio import (
         autograd as autograd,
+        cuda as cuda,
         data as data,
         func as func,
         nn as nn,
@@ -183,8 +184,6 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         index_put as index_put,
         index_select as index_select,
         masked_fill as masked_fill,
-        scatter as scatter,
-        scatter_add as scatter_add,
         take as take,
         take_along_dim as take_along_dim,
         take_rows as take_rows,
@@ -265,6 +264,13 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         constant_pad_nd as constant_pad_nd,
         pad_by_index as pad_by_index,
     )
+    from intaglio._functions_prefix import (
+        cummax as cummax,
+        cummin as cummin,
+        cumprod as cumprod,
+        cumsum as cumsum,
+        logcumsumexp as logcumsumexp,
+    )
     from intaglio._functions_random import (
         Generator as Generator,
         bernoulli as bernoulli,
@@ -308,10 +314,17 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         var_mean as var_mean,
     )
     from intaglio._functions_scan import (
-        cumprod as cumprod,
-        cumsum as cumsum,
         diff as diff,
         scan as scan,
+    )
+    from intaglio._functions_scatter import (
+        dynamic_slice as dynamic_slice,
+        dynamic_update_slice as dynamic_update_slice,
+        index_reduce as index_reduce,
+        masked_scatter as masked_scatter,
+        scatter as scatter,
+        scatter_add as scatter_add,
+        scatter_reduce as scatter_reduce,
     )
     from intaglio._functions_sort import (
         argsort as argsort,
@@ -421,8 +434,8 @@ _NAMES: dict[str, str] = {
         sgn sigmoid sign sin sinh sqrt square stop_gradient sub subtract tan tanh true_divide
         trunc where xlogy""",
     "intaglio._functions_index": """
-        gather index_add index_copy index_fill index_put index_select masked_fill scatter
-        scatter_add take take_along_dim take_rows""",
+        gather index_add index_copy index_fill index_put index_select masked_fill take
+        take_along_dim take_rows""",
     "intaglio._functions_join": """
         cat chunk concat concatenate hstack meshgrid roll row_stack split stack tensor_split
         vstack""",
@@ -441,7 +454,11 @@ _NAMES: dict[str, str] = {
     "intaglio._functions_reduce": """
         all amax amin aminmax any argmax argmin count_nonzero dist logsumexp max mean min
         nanmean nansum norm prod std std_mean sum var var_mean""",
-    "intaglio._functions_scan": "cumprod cumsum diff scan",
+    "intaglio._functions_prefix": "cummax cummin cumprod cumsum logcumsumexp",
+    "intaglio._functions_scan": "diff scan",
+    "intaglio._functions_scatter": """
+        dynamic_slice dynamic_update_slice index_reduce masked_scatter scatter scatter_add
+        scatter_reduce""",
     "intaglio._functions_sort": "argsort bucketize kthvalue median msort searchsorted sort topk",
     "intaglio._jit": "jit",
     "intaglio._kind": "Size",
@@ -467,7 +484,7 @@ _NAMES: dict[str, str] = {
     "intaglio.runtime.version": "__version__",
     "intaglio.runtime.weights": "load_weights save_weights",
 }
-_SUBMODULES = ("autograd", "data", "func", "nn", "optim")
+_SUBMODULES = ("autograd", "cuda", "data", "func", "nn", "optim")
 
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 import intaglio.compiler.ops  # noqa: F401  # fills the registry of ops
-from intaglio._core import Tensor, counter_of, wrap
+from intaglio._core import Array, Tensor, counter_of, from_array, wrap
 from intaglio._kind import Kind, kind_of_type
 from intaglio._modes import modes
+from intaglio._places import filled, is_data, moved, place_of, share_memory
 from intaglio._scope import spot, where_of
 from intaglio._strides import is_view
 from intaglio._tape import Derivative, build_derivative, record
@@ -33,20 +32,28 @@ class Rule:
     """What holds for one op, operand kinds and attributes; evaluator and derivatives are made when
     first needed."""
 
-    __slots__ = ("attributes", "derivatives", "inputs", "op", "outputs", "run", "saving")
+    __slots__ = ("attributes", "derivatives", "inputs", "op", "outputs", "place", "run", "saving")
 
     def __init__(self, op: str, inputs: tuple[Kind, ...], attributes: Attributes) -> None:
         types = [k.type for k in inputs]
         self.op, self.inputs, self.attributes = op, inputs, attributes
         made = result_types(op_named(op), types, attributes)
-        self.outputs = tuple(kind_of_type(t) for t in made)
+        self.place = place_of(inputs)
+        self.outputs = tuple(kind_of_type(t, self.place) for t in made)
         self.derivatives: dict[Any, Derivative] = {}
         self.saving: dict[tuple[bool, ...], Derivative] = {}  # by which operands need one
         self.run: Run | None = None
 
     def prepare(self) -> Run:
         """The evaluator, made now."""
-        run = evaluator(self.op, tuple(k.type for k in self.inputs), self.attributes)
+        types = tuple(k.type for k in self.inputs)
+        run: Run
+        if self.place is None:
+            run = evaluator(self.op, types, self.attributes)
+        else:
+            from intaglio.runtime.device.eager import device_evaluator
+
+            run = device_evaluator(self.place, self.op, types, self.attributes)
         self.run = watched(self, run)
         return self.run
 
@@ -61,6 +68,7 @@ class Rule:
                 self.attributes,
                 needs,
                 given,
+                self.place,
             )
             self.derivatives[needs, given] = found
         return found
@@ -68,7 +76,10 @@ class Rule:
     def differentiate(self, derivative: Derivative, env: list[Tensor]) -> list[Tensor | None]:
         """Run a derivative on what it reads, in the order operands, results, their derivatives."""
         for op, slots, attributes in derivative.steps:
-            env.extend(apply(op, [env[k] for k in slots], attributes))
+            made = apply(op, [env[k] for k in slots], attributes)
+            if self.place is not None and not slots and modes.trace is None:
+                made = tuple([from_array(moved(t._data, self.place)) for t in made])
+            env.extend(made)
         return [None if k is None else env[k] for k in derivative.returned]
 
 
@@ -180,7 +191,8 @@ def _apply_traced(op: str, inputs: Sequence[Tensor], attributes: Attributes) -> 
     place = spot()
     values = [trace.read(t) for t in inputs]
     results = trace.apply(op, values, attributes, place)
-    made = tuple([wrap(v, kind_of_type(v.type)) for v in results])
+    home = place_of([t._kind for t in inputs])
+    made = tuple([wrap(v, kind_of_type(v.type, home)) for v in results])
     if modes.grad and any(t.requires_grad for t in inputs):
         with collecting([]):  # what the types need of sizes is in the trace already
             rule = rule_of(op, inputs, attributes)
@@ -202,8 +214,8 @@ def view(op: str, parent: Tensor, attributes: Attributes, copies: bool = False) 
     With `copies`, a result that NumPy could not express without a copy is an ordinary tensor."""
     made = apply(op, (parent,), attributes)[0]
     data = made._data
-    if isinstance(data, np.ndarray):
-        if copies and not np.may_share_memory(data, parent._data):
+    if is_data(data):
+        if copies and not share_memory(data, parent._data):
             return made
     elif copies and not is_view(parent, made.shape):
         return made
@@ -276,8 +288,7 @@ def full(number: Any, kind: Kind) -> Tensor:
             from intaglio._trace_errors import symbolic
 
             raise symbolic(str(kind))
-        scalar = np.array(value).astype(dtype.numpy)
-        found = _FULL[key] = wrap(np.broadcast_to(scalar, kind.shape), kind)
+        found = _FULL[key] = wrap(filled(value, kind), kind)
     return found
 
 
@@ -289,10 +300,8 @@ def _as_number(number: Any, dtype: DType) -> Any:
     return int(number)
 
 
-def constant(array: np.ndarray[Any, Any]) -> Tensor:
+def constant(array: Array) -> Tensor:
     """A tensor with an array's elements; in a trace, a constant of the program."""
     if modes.trace is not None:
         return one("constant", value=Literal(array))
-    from intaglio._core import from_array
-
     return from_array(array)

@@ -11,12 +11,10 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from intaglio._apply import full, one
 from intaglio._core import Tensor, wrap
-from intaglio._kind import kind_of
 from intaglio._modes import modes, set_grad_enabled
+from intaglio._places import copied, is_data, is_shared, is_writable
 from intaglio._tape import Entry, edge_of
 from intaglio.compiler.errors import ArgumentError, GradientError, ShapeError
 
@@ -133,10 +131,10 @@ class _Walk:
     def _own(self, dx: Tensor) -> Tensor:
         """A tensor of its own for `.grad`, so that changing it in place changes nothing else."""
         data = dx._data
-        if isinstance(data, np.ndarray):
-            shared = not data.flags.owndata or not data.flags.writeable or id(data) in self.given
+        if is_data(data):
+            shared = is_shared(data) or id(data) in self.given
             if shared and not self.create_graph:
-                data = np.array(data, order="C")
+                data = copied(data)
             self.given.add(id(data))
         made = wrap(data, dx._kind)
         if self.create_graph:
@@ -265,12 +263,10 @@ def _result(
 ) -> Tensor | None:
     found = walk.found.get(place)
     if found is not None:
-        shared = isinstance(found._data, np.ndarray) and not found._data.flags.writeable
-        return (
-            wrap(np.array(found._data), found._kind) if shared and not walk.create_graph else found
-        )
+        shared = is_data(found._data) and not is_writable(found._data)
+        return wrap(copied(found._data), found._kind) if shared and not walk.create_graph else found
     if materialize:
-        return one("add", *[full(0, kind_of(tensor.dtype, tensor.shape))] * 2)
+        return one("add", *[full(0, tensor._kind)] * 2)
     if not allow_unused:
         raise GradientError(
             f"grad: the outputs do not depend on input {place}, {tensor._kind};"

@@ -13,9 +13,11 @@ import numpy as np
 
 from intaglio._kind import Kind, Size, kind_of_array
 from intaglio._modes import modes
+from intaglio._places import is_data, is_dense, to_host
 from intaglio.compiler.dtypes import DType
-from intaglio.compiler.errors import ArgumentError, DTypeError, GradientError
+from intaglio.compiler.errors import ArgumentError, DeviceError, DTypeError, GradientError
 from intaglio.compiler.ir import Value
+from intaglio.runtime.device.array import CUDA, DeviceArray
 
 if TYPE_CHECKING:
     from intaglio._tape import Entry
@@ -124,8 +126,13 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        """Where the data lies."""
-        return "cpu"
+        """Where the data lies: `cpu`, or a device such as `cuda:0`."""
+        return self._kind.device
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the data lies on a CUDA device."""
+        return self._kind.place is not None
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or one size of it."""
@@ -170,24 +177,32 @@ class Tensor:
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours along each dimension, in elements."""
-        data = self._concrete("stride")
+        data = self._present("stride")
         steps = tuple(s // data.itemsize for s in data.strides)
         return steps if dim is None else steps[dim]
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie densely in row-major order; true of every traced value."""
-        return bool(self._data.flags.c_contiguous) if isinstance(self._data, np.ndarray) else True
+        return is_dense(self._data) if is_data(self._data) else True
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return int(self._concrete("data_ptr").__array_interface__["data"][0])
+        data = self._present("data_ptr")
+        if isinstance(data, DeviceArray):
+            return data.address
+        return int(data.__array_interface__["data"][0])
 
     # -------------------------------------------------------------------------- reading from Python
 
     def _concrete(self, wanted: str) -> Array:
-        """The array; raises `TraceError` when there is none yet."""
+        """The array, copied down from a device; raises `TraceError` when there is none yet."""
+        data = self._present(wanted)
+        return data if isinstance(data, np.ndarray) else to_host(data)
+
+    def _present(self, wanted: str) -> Any:
+        """The data where it lies; raises `TraceError` when there is none yet."""
         data = self._data
-        if isinstance(data, np.ndarray):
+        if is_data(data):
             trace = modes.trace
             if trace is None or wanted == "repr":
                 return data
@@ -217,6 +232,8 @@ class Tensor:
     def numpy(self, *, force: bool = False) -> Array:
         """The array that this tensor holds, sharing its memory. Raises where a derivative is
         recorded, unless `force` is given."""
+        if not force:
+            self._check_host("numpy")
         data = self._concrete("numpy()")
         if self.requires_grad and not force:
             raise GradientError(
@@ -228,6 +245,7 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         # No error for tensors that require grad, unlike numpy(): saved models take them as inputs,
         # and NumPy's functions come to __array_function__ first, which differentiates.
+        self._check_host("np.asarray")
         data = self._concrete("np.asarray()")
         if dtype is None or np.dtype(dtype) == data.dtype:
             return data.copy() if copy else data
@@ -236,10 +254,17 @@ class Tensor:
     def __dlpack__(self, **keywords: Any) -> Any:
         if self.requires_grad:
             raise GradientError("__dlpack__: the tensor requires grad; export detach() of it")
-        return self._concrete("__dlpack__()").__dlpack__(**keywords)
+        return self._present("__dlpack__()").__dlpack__(**keywords)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        place = self._kind.place
+        return (1, 0) if place is None else (CUDA, place.number)
+
+    def _check_host(self, wanted: str) -> None:
+        if self._kind.place is not None:
+            raise DeviceError(
+                f"{wanted}: {self._kind} lies on {self._kind.device}; copy it with .cpu() first"
+            )
 
     def __bool__(self) -> bool:
         data = self._concrete("bool()")
@@ -288,7 +313,7 @@ class Tensor:
         return bool((self == element).any())
 
     def __format__(self, form: str) -> str:
-        if form and self._kind.rank == 0 and isinstance(self._data, np.ndarray):
+        if form and self._kind.rank == 0 and is_data(self._data):
             return format(self.item(), form)
         return format(repr(self), form) if form else repr(self)
 
@@ -305,7 +330,7 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._node is not None:
             raise GradientError("deepcopy: only tensors made by the user can be copied; detach it")
-        made = wrap(self._concrete("deepcopy").copy(), self._kind, type(self))
+        made = wrap(self._present("deepcopy").copy(), self._kind, type(self))
         made.requires_grad = self.requires_grad
         made.__dict__.update(self.__dict__)
         memo[id(self)] = made
@@ -425,7 +450,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __new__(cls, data: Any = (), requires_grad: bool = True) -> Parameter:
-        array = data._concrete("Parameter()") if isinstance(data, Tensor) else Tensor(data)._data
+        array = data._present("Parameter()") if isinstance(data, Tensor) else Tensor(data)._data
         made = wrap(array, kind_of_array(array), cls)
         assert isinstance(made, Parameter)
         made.requires_grad = requires_grad
@@ -460,8 +485,8 @@ def counter_of(tensor: Tensor) -> list[int]:
     return counter
 
 
-def from_array(array: Array) -> Tensor:
-    """A tensor that shares an array's memory."""
+def from_array(array: Any) -> Tensor:
+    """A tensor that shares an array's memory, here or on a device."""
     return wrap(array, kind_of_array(array))
 
 

@@ -9,6 +9,7 @@ from intaglio._apply import apply, full
 from intaglio._core import Tensor, wrap
 from intaglio._kind import Kind, kind_of_type
 from intaglio._modes import modes, no_grad
+from intaglio._places import place_of
 from intaglio._scope import spot
 from intaglio._tape import Entry
 from intaglio.compiler.errors import ArgumentError, GradientError
@@ -67,7 +68,8 @@ def _record(
         return _as_tuple(made)
 
     graph = record_block(body, kinds)
-    results = [kind_of_type(v.type) for v in graph.outputs]
+    place = place_of(kinds)
+    results = [kind_of_type(v.type, place) for v in graph.outputs]
     floats = [k for k in kinds if k.dtype.kind == "f"]
 
     def derivative(*values: Tensor) -> tuple[Tensor, ...]:

@@ -12,20 +12,23 @@ import intaglio._methods as _methods
 from intaglio._apply import apply, constant, full as fill, one
 from intaglio._core import Array, Tensor, from_array, wrap
 from intaglio._dtype_names import as_dtype
+from intaglio._functions_device import on_device
 from intaglio._functions_movement import sizes
 from intaglio._kind import kind_of, kind_of_array
 from intaglio._modes import modes
 from intaglio._promote import cast, get_default_dtype, number_dtype, stack_nested
 from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import DType, dtype_of, int64
-from intaglio.compiler.errors import ArgumentError, DeviceError, ShapeError
+from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.runtime.device.array import CUDA
 
 _methods.attach()
 
 
-def _check_device(device: Any) -> None:
-    if device is not None and str(device).split(":")[0] != "cpu":
-        raise DeviceError(f"there is no device {device!r} here; only 'cpu'")
+def _made(tensor: Tensor, device: Any, requires_grad: bool) -> Tensor:
+    """A fresh tensor where it is wanted."""
+    made = on_device(tensor, device)
+    return made.requires_grad_() if requires_grad else made
 
 
 def _array_of(data: Any, dtype: DType | None) -> Array:
@@ -65,7 +68,6 @@ def tensor(
 ) -> Tensor:
     """A new tensor with a copy of the data: numbers, nested lists, an array, a tensor. Python
     floats become float32, integers int64; arrays keep their dtype."""
-    _check_device(device)
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Tensor):
         made = data.detach().clone()
@@ -77,7 +79,7 @@ def tensor(
         made = _methods.size_tensor(data)
     else:
         made = constant(_array_of(data, wanted))
-    return made.requires_grad_() if requires_grad else made
+    return _made(made, device, requires_grad)
 
 
 def _holds_tensors(data: Any) -> bool:
@@ -93,14 +95,13 @@ def as_float_tensor(data: Any) -> Tensor:
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The data as a tensor, sharing memory where it is an array or a tensor of this dtype."""
-    _check_device(device)
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Tensor):
-        return data if wanted is None else cast(data, wanted)
+        return on_device(data if wanted is None else cast(data, wanted), device)
     if isinstance(data, np.ndarray):
         made = from_numpy(data)
-        return made if wanted is None else cast(made, wanted)
-    return tensor(data, wanted)
+        return on_device(made if wanted is None else cast(made, wanted), device)
+    return tensor(data, wanted, device=device)
 
 
 asarray = as_tensor
@@ -122,18 +123,23 @@ def from_numpy(array: Array) -> Tensor:
 
 def from_dlpack(source: Any) -> Tensor:
     """A tensor that shares the memory of another library's tensor."""
+    kind, number = source.__dlpack_device__()
+    if int(kind) == CUDA:
+        from intaglio.runtime.device.device import find_device
+        from intaglio.runtime.device.dlpack import adopt
+
+        return from_array(adopt(find_device(f"cuda:{number}"), source))
     return from_array(np.from_dlpack(source))
 
 
 def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor without dimensions; of the default float dtype unless another is given."""
-    return tensor(value, get_default_dtype() if dtype is None else dtype)
+    return tensor(value, get_default_dtype() if dtype is None else dtype, device=device)
 
 
 def _filled(
     shape: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
-    _check_device(device)
     wanted = as_dtype(dtype)
     if modes.trace is not None or any(isinstance(s, Dim) for s in shape):
         made = fill(value, kind_of(wanted, shape))
@@ -142,7 +148,7 @@ def _filled(
             if size < 0:
                 raise ShapeError(f"a size of {size} in {shape} is negative")
         made = from_array(np.full(shape, value, wanted.numpy))
-    return made.requires_grad_() if requires_grad else made
+    return _made(made, device, requires_grad)
 
 
 def zeros(
@@ -182,14 +188,14 @@ def full(
     shape = (size,) if isinstance(size, int | Dim) else tuple(size)
     if isinstance(fill_value, Tensor):
         made = fill_value if dtype is None else cast(fill_value, as_dtype(dtype))
-        return made.expand(shape).clone()
+        return on_device(made.expand(shape).clone(), device)
     wanted = number_dtype(fill_value) if dtype is None else dtype
     return _filled(shape, fill_value, wanted, device, requires_grad)
 
 
 def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     shape, wanted = tuple(x.shape), x.dtype if dtype is None else dtype
-    return _filled(shape, value, wanted, device, requires_grad)
+    return _filled(shape, value, wanted, device or x.device, requires_grad)
 
 
 def zeros_like(
@@ -236,14 +242,14 @@ def new_zeros(
     input: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros of a shape, in the tensor's dtype."""
-    return _filled(sizes(size), 0, dtype or input.dtype, device, requires_grad)
+    return _filled(sizes(size), 0, dtype or input.dtype, device or input.device, requires_grad)
 
 
 def new_ones(
     input: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones of a shape, in the tensor's dtype."""
-    return _filled(sizes(size), 1, dtype or input.dtype, device, requires_grad)
+    return _filled(sizes(size), 1, dtype or input.dtype, device or input.device, requires_grad)
 
 
 new_empty = new_zeros
@@ -259,14 +265,22 @@ def new_full(
     requires_grad: bool = False,
 ) -> Tensor:
     """A shape filled with one number, in the tensor's dtype."""
-    return full(size, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return full(
+        size,
+        fill_value,
+        dtype=dtype or input.dtype,
+        device=device or input.device,
+        requires_grad=requires_grad,
+    )
 
 
 def new_tensor(
     input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A copy of the data, in the tensor's dtype."""
-    return tensor(data, dtype or input.dtype, requires_grad=requires_grad)
+    return tensor(
+        data, dtype or input.dtype, device=device or input.device, requires_grad=requires_grad
+    )
 
 
 def arange(
@@ -280,7 +294,6 @@ def arange(
 ) -> Tensor:
     """start, start + step, ... before `end`; integers give int64. `arange(n)` counts from 0, and n
     may be symbolic."""
-    _check_device(device)
     if end is None:
         start, end = 0, start
     numbers = [x.item() if isinstance(x, Tensor) else x for x in (start, end, step)]
@@ -293,7 +306,7 @@ def arange(
         counted = one("iota", dtype=int64, shape=(end - start,), axis=0)
         if start != 0:
             counted = apply("add", (counted, fill(start, counted._kind)))[0]
-        return cast(counted, wanted)
+        return on_device(cast(counted, wanted), device)
     if not whole and not all(math.isfinite(x) for x in (start, end, step)):
         raise ArgumentError(f"arange: {start} to {end} in steps of {step} has no end")
     if step == 0 or (end - start) * step < 0:
@@ -301,7 +314,7 @@ def arange(
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
     values = (np.arange(count) * step + start) if whole else start + step * np.arange(count)
     made = constant(values.astype(wanted.numpy))
-    return made.requires_grad_() if requires_grad else made
+    return _made(made, device, requires_grad)
 
 
 def linspace(
@@ -314,14 +327,13 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers from `start` to `end`, evenly spaced, both included."""
-    _check_device(device)
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
     if modes.trace is not None and any(isinstance(x, Tensor) for x in (start, end)):
         part = constant(np.linspace(0.0, 1.0, steps))
-        return cast(start * (1.0 - part) + end * part, wanted)
+        return on_device(cast(start * (1.0 - part) + end * part, wanted), device)
     a, b = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     made = constant(np.linspace(a, b, steps).astype(wanted.numpy))
-    return made.requires_grad_() if requires_grad else made
+    return _made(made, device, requires_grad)
 
 
 def logspace(
@@ -335,11 +347,10 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """base ** x for `steps` numbers x from `start` to `end`, evenly spaced."""
-    _check_device(device)
     a, b = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
     made = constant((base ** np.linspace(a, b, steps)).astype(wanted.numpy))
-    return made.requires_grad_() if requires_grad else made
+    return _made(made, device, requires_grad)
 
 
 def eye(
@@ -351,10 +362,9 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """Ones on the diagonal of an n x m matrix."""
-    _check_device(device)
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
     made = constant(np.eye(n, n if m is None else m, dtype=wanted.numpy))
-    return made.requires_grad_() if requires_grad else made
+    return _made(made, device, requires_grad)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = int64) -> Tensor:

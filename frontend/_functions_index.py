@@ -1,9 +1,8 @@
 """Reading and writing parts of tensors: `x[...]`, gather, scatter and their relatives.
 
 Integers, slices, `...` and None make views. Integer tensors become one `take`: the dimensions that
-they index are merged, and so are the indices. What overwrites (`x[i] = v`, scatter) is made of a
-table that tells for each element which source element was written last, so that repeated indices
-have one meaning."""
+they index are merged, and so are the indices. `x[i] = v` is a `scatter`, in which the last of
+several writes to one place stays."""
 
 from __future__ import annotations
 
@@ -14,16 +13,19 @@ import numpy as np
 
 from intaglio._apply import apply, constant, full, one, view as apply_view
 from intaglio._core import Tensor, is_traced
+from intaglio._functions_device import on_place
 from intaglio._functions_elementwise import where
 from intaglio._functions_movement import narrow, permute, reshape
 from intaglio._functions_reduce import axis_of
-from intaglio._inplace import slice_update, write
+from intaglio._inplace import write
 from intaglio._kind import kind_of
+from intaglio._known import known_difference
 from intaglio._modes import modes
+from intaglio._places import to_host
 from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, spelled
 from intaglio.compiler.dims import Dim, bounds, maximum, minimum, product
 from intaglio.compiler.dtypes import boolean, int32, int64
-from intaglio.compiler.errors import ArgumentError, DTypeError, IndexError, ShapeError
+from intaglio.compiler.errors import DTypeError, IndexError, ShapeError
 
 
 def _fail(x: Tensor, message: str) -> IndexError:
@@ -164,12 +166,56 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     """`x[key]`: a view for integers, slices, `...` and None; a copy where tensors or lists
     index."""
     items = _spelled_out(input, key)
+    for axis, places in _moving(input, items):
+        input = apply("take", (input, places), {"axis": axis})[0]
     view, rest = _basic(input, items)
     if all(isinstance(r, slice) for r in rest):
         return view
     moved, flat, front, after = _merged(view, _without_masks(view, rest))
     made = apply("take", (moved, flat), {"axis": front})[0]
     return made if after is None else permute(made, *after)
+
+
+def _moving(x: Tensor, items: list[Any]) -> list[tuple[int, Tensor]]:
+    """The slices whose ends are data of a trace: the dimension of each and the places it covers. In
+    `items` a slice of everything takes their place."""
+    found: list[tuple[int, Tensor]] = []
+    axis = 0
+    for k, item in enumerate(items):
+        if isinstance(item, slice) and (is_traced(item.start) or is_traced(item.stop)):
+            found.append((axis, _places(x, axis, item)))
+            items[k] = slice(None)
+        mask = _is_array(item) and _as_index(item).dtype is boolean
+        axis += 0 if item is None else _as_index(item).ndim if mask else 1
+    return found
+
+
+def _places(x: Tensor, axis: int, item: slice) -> Tensor:
+    """The places that `start : start + n` covers; negative ones are counted from the end."""
+    start, length = item.start, None
+    if is_traced(start) and item.step in (None, 1) and item.stop is not None:
+        length = known_difference(start, item.stop)
+    if length is None or length < 0:
+        from intaglio._trace_errors import data_dependent
+
+        raise data_dependent("the length of a slice (write x[i : i + n] with n known)", x)
+    start = checked_index(x, start)
+    steps = one("iota", dtype=start.dtype, shape=(length,), axis=0)
+    return _wrapped(start, x.shape[axis]) + steps
+
+
+def _set_moving(x: Tensor, moving: list[tuple[int, Tensor]], key: Any, value: Any) -> None:
+    """Assign to a part whose place is data: cut it out, assign to it, put it back."""
+    part, parts = x, []
+    for axis, places in moving:
+        parts.append((part, axis, places))
+        part = apply("take", (part, places), {"axis": axis})[0]
+    setitem(part, key, value)
+    for whole, axis, places in reversed(parts):
+        wide = tuple(places.shape[0] if k == axis else 1 for k in range(whole.ndim))
+        index = expand_to(reshape(places, *wide), tuple(part.shape))
+        part = apply("scatter", (whole, index, part), {"axis": axis})[0]
+    write(x, part, "index_put_")
 
 
 def _without_masks(x: Tensor, rest: Sequence[Any]) -> list[Any]:
@@ -189,7 +235,7 @@ def _without_masks(x: Tensor, rest: Sequence[Any]) -> list[Any]:
                 raise _fail(x, f"the mask {item._kind} does not fit dimension {axis + k}")
         if item.ndim == 0:
             raise _fail(x, "a single bool is no index here; use where")
-        out += [constant(found) for found in np.nonzero(item._data)]
+        out += [constant(found) for found in np.nonzero(to_host(item._data))]
     return out
 
 
@@ -197,7 +243,7 @@ def _merged(x: Tensor, rest: Sequence[Any]) -> tuple[Tensor, Tensor, int, list[i
     """x with its indexed dimensions merged into one, the index into that one, where it is, and the
     order that puts the index dimensions of the result in their place."""
     where_ = [k for k, r in enumerate(rest) if isinstance(r, Tensor)]
-    indices = [_checked(x, rest[k]) for k in where_]
+    indices = [checked_index(x, rest[k]) for k in where_]
     try:
         shape = broadcast_shapes(*(i.shape for i in indices))
     except ShapeError as error:
@@ -215,10 +261,12 @@ def _merged(x: Tensor, rest: Sequence[Any]) -> tuple[Tensor, Tensor, int, list[i
     return reshape(moved, *merged), flat, front, None
 
 
-def _checked(x: Tensor, index: Tensor) -> Tensor:
+def checked_index(x: Tensor, index: Tensor) -> Tensor:
+    """The index as i64 or i32; an error where it is of no integer dtype."""
     if index.dtype.kind not in "iu":
         raise DTypeError(f"index: {x._kind}: only integers and bools index, not {index._kind}")
-    return index if index.dtype in (int64, int32) else cast(index, int64)
+    index = index if index.dtype in (int64, int32) else cast(index, int64)
+    return on_place(index, x._kind.place)
 
 
 def _wrapped(index: Tensor, size: Any) -> Tensor:
@@ -245,6 +293,9 @@ def _flat(indices: Sequence[Tensor], sizes: Sequence[Any]) -> Tensor:
 def setitem(input: Tensor, key: Any, value: Any) -> None:
     """`x[key] = value`, in place."""
     items = _spelled_out(input, key)
+    if moving := _moving(input, items):
+        _set_moving(input, moving, tuple(items), value)
+        return
     number = value if isinstance(value, Tensor) else as_tensor_like(value, input.dtype)
     if len(items) == 1 and _is_array(items[0]) and _as_index(items[0]).dtype is boolean:
         mask = _as_index(items[0])
@@ -285,13 +336,9 @@ def _put(x: Tensor, rest: list[Any], value: Tensor, accumulate: bool = False) ->
     if accumulate:
         made = apply("index_add", (moved, flat, value), {"axis": front})[0]
     else:
-        last = last_writer(flat, moved.shape[front])
-        wide = (1,) * front + (moved.shape[front],) + (1,) * (moved.ndim - front - 1)
-        written = expand_to(reshape(last >= 0, *wide), tuple(moved.shape))
-        if isinstance(count, int) and count == 0:
-            return x
-        source = apply("take", (value, where(last < 0, 0, last)), {"axis": front})[0]
-        made = apply("where", (written, source, moved))[0]
+        wide = tuple(count if k == front else 1 for k in range(moved.ndim))
+        flat = expand_to(reshape(flat, *wide), tuple(value.shape))
+        made = apply("scatter", (moved, flat, value), {"axis": front})[0]
     return _unmerged(made, x, arrays)
 
 
@@ -311,26 +358,6 @@ def _unmerged(made: Tensor, x: Tensor, arrays: list[int]) -> Tensor:
     return permute(made, *(order.index(k) for k in range(x.ndim)))
 
 
-def last_writer(index: Tensor, size: Any) -> Tensor:
-    """For each position below `size` the number of the last index that names it, else -1: i64."""
-    data = index._data
-    if isinstance(data, np.ndarray):
-        outside = (data < 0) | (data >= size)
-        if outside.any():
-            first = int(data[outside].ravel()[0])
-            raise IndexError(f"index: {first} is out of range for an axis of size {size}")
-        table = np.full(size, -1, np.int64)
-        table[data] = np.arange(data.size)
-        return constant(table)
-    count = index.shape[0]
-    shape = (size, count)
-    apply("take", (full(0, kind_of(boolean, (size,))), index), {"axis": 0})
-    places = one("iota", dtype=index.dtype, shape=shape, axis=0)
-    order = one("iota", dtype=int64, shape=shape, axis=1)
-    hit = apply("eq", (expand_to(index, shape), places))[0]
-    return apply("max", (where(hit, order, -1),), {"axes": (1,)})[0]
-
-
 def index_put(
     input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False
 ) -> Tensor:
@@ -347,7 +374,7 @@ def index_put(
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices at these indices of a dimension."""
     axis = axis_of("index_select", input, dim)
-    index = _checked(input, reshape(index, -1) if index.ndim != 1 else index)
+    index = checked_index(input, reshape(index, -1) if index.ndim != 1 else index)
     if not input.ndim:
         return input.clone()
     return apply("take", (input, index), {"axis": axis})[0]
@@ -356,13 +383,15 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def take_rows(input: Tensor, index: Tensor) -> Tensor:
     """The slices of the first dimension at integer positions of any shape: [n, d], [...] -> [...,
     d]."""
-    return apply("take", (input, _checked(input, index)), {"axis": 0})[0]
+    return apply("take", (input, checked_index(input, index)), {"axis": 0})[0]
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements at these positions of the flattened tensor."""
     flat = reshape(input, input.numel())
-    return apply("take", (flat, _wrapped(_checked(input, index), input.numel())), {"axis": 0})[0]
+    return apply("take", (flat, _wrapped(checked_index(input, index), input.numel())), {"axis": 0})[
+        0
+    ]
 
 
 @spelled
@@ -377,11 +406,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     )
     x = expand_to(input, (*shape[:axis], input.shape[axis], *shape[axis + 1 :]))
     i = expand_to(indices, (*shape[:axis], indices.shape[axis], *shape[axis + 1 :]))
-    i = _wrapped(_checked(input, i), input.shape[axis])
+    i = _wrapped(checked_index(input, i), input.shape[axis])
     return apply("take_along", (x, i), {"axis": axis})[0]
 
 
-def _aligned(name: str, x: Tensor, index: Tensor, axis: int) -> Tensor:
+def aligned(name: str, x: Tensor, index: Tensor, axis: int) -> Tensor:
     """x cut to the index's sizes off the axis."""
     if x.ndim != index.ndim:
         raise ShapeError(
@@ -399,105 +428,20 @@ def _aligned(name: str, x: Tensor, index: Tensor, axis: int) -> Tensor:
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """result[i, j, k] = input[index[i, j, k], j, k] for dim 0, and so on."""
     axis = axis_of("gather", input, dim)
-    index = _checked(input, index)
+    index = checked_index(input, index)
     if not input.ndim:
         return expand_to(input, tuple(index.shape)).clone()
     if not index.ndim:
         index = reshape(index, 1)
-        made = apply("take_along", (_aligned("gather", input, index, axis), index), {"axis": axis})[
+        made = apply("take_along", (aligned("gather", input, index, axis), index), {"axis": axis})[
             0
         ]
         return one("reshape", made, shape=())
     if any(isinstance(s, int) and s == 0 for s in index.shape):
         none = narrow(reshape(input, input.numel()), 0, 0, 0)
         return one("reshape", none, shape=tuple(index.shape))
-    x = _aligned("gather", input, index, axis)
+    x = aligned("gather", input, index, axis)
     return apply("take_along", (x, index), {"axis": axis})[0]
-
-
-def _source(name: str, x: Tensor, index: Tensor, src: Any) -> Tensor:
-    if not isinstance(src, Tensor):
-        return full(src, kind_of(x.dtype, tuple(index.shape)))
-    for k, (a, b) in enumerate(zip(src.shape, index.shape, strict=True)):
-        if a != b:
-            src = narrow(src, k, 0, b)
-    if src.dtype is not x.dtype:
-        raise DTypeError(f"{name}: {x._kind} and the source {src._kind} differ in dtype")
-    return src
-
-
-def _in_region(x: Tensor, index: Tensor, axis: int, name: str, compute: Any) -> Tensor:
-    """Apply `compute` to the part of x that the index covers, and put the result back."""
-    part = _aligned(name, x, index, axis)
-    made = compute(part)
-    if part is x:
-        return made
-    stops = tuple(part.shape)
-    return slice_update(x, made, (0,) * x.ndim, stops, (1,) * x.ndim)
-
-
-@spelled
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """input with src[i, j, k] added at [index[i, j, k], j, k] for dim 0, and so on, in order."""
-    return _scattered("scatter_add", input, dim, index, src, True)
-
-
-@spelled
-def scatter(
-    input: Tensor,
-    dim: int,
-    index: Tensor,
-    src: Any = None,
-    *,
-    value: Any = None,
-    reduce: str | None = None,
-) -> Tensor:
-    """input with src[i, j, k] written at [index[i, j, k], j, k] for dim 0, and so on; of several
-    writes to one place the last one stays."""
-    if reduce == "add":
-        return _scattered("scatter", input, dim, index, value if src is None else src, True)
-    if reduce is not None:
-        raise ArgumentError(f"scatter: reduce is None or 'add', not {reduce!r}")
-    return _scattered("scatter", input, dim, index, value if src is None else src, False)
-
-
-def _scattered(name: str, x: Tensor, dim: int, index: Tensor, src: Any, add: bool) -> Tensor:
-    axis = axis_of(name, x, dim)
-    if not x.ndim:
-        made = _scattered(name, reshape(x, 1), 0, reshape(index, -1), _flattened(src), add)
-        return one("reshape", made, shape=())
-    index = _checked(x, index)
-    if any(isinstance(s, int) and s == 0 for s in index.shape):
-        return x.clone()
-    source = _source(name, x, index, src)
-
-    def compute(part: Tensor) -> Tensor:
-        if add:
-            return apply("scatter_add", (part, index, source), {"axis": axis})[0]
-        return _overwritten(part, index, source, axis)
-
-    return _in_region(x, index, axis, name, compute)
-
-
-def _flattened(src: Any) -> Any:
-    return reshape(src, -1) if isinstance(src, Tensor) else src
-
-
-def _overwritten(x: Tensor, index: Tensor, source: Tensor, axis: int) -> Tensor:
-    """By flat positions: the last writer of each element gives its value."""
-    flat: Tensor | None = None
-    for k, size in enumerate(x.shape):
-        place = index if k == axis else one("iota", dtype=int64, shape=tuple(index.shape), axis=k)
-        place = cast(place, int64)
-        if k == axis:
-            place = where((place < 0) | (place >= size), -product(tuple(x.shape)), place)
-        flat = place if flat is None else flat * size + place
-    assert flat is not None
-    total, count = product(tuple(x.shape)), product(tuple(index.shape))
-    last = last_writer(reshape(flat, count), total)
-    taken = apply("take", (reshape(source, count), where(last < 0, 0, last)), {"axis": 0})[0]
-    made = apply("where", (last >= 0, taken, reshape(x, total)))[0]
-    return reshape(made, *x.shape)
 
 
 @spelled
@@ -505,7 +449,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """input with the slices of `source` added at these indices of a dimension, in order."""
     axis = axis_of("index_add", input, dim)
     source = source if alpha == 1 else source * alpha
-    return apply("index_add", (input, _checked(input, index), source), {"axis": axis})[0]
+    return apply("index_add", (input, checked_index(input, index), source), {"axis": axis})[0]
 
 
 @spelled
@@ -513,7 +457,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     """input with the slices at these indices of a dimension replaced by those of `source`."""
     axis = axis_of("index_copy", input, dim)
     rest: list[Any] = [slice(None)] * input.ndim
-    rest[axis] = _checked(input, index)
+    rest[axis] = checked_index(input, index)
     return _put(input, rest, source)
 
 
@@ -522,7 +466,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """input with the slices at these indices of a dimension filled with a number."""
     axis = axis_of("index_fill", input, dim)
     rest: list[Any] = [slice(None)] * input.ndim
-    rest[axis] = _checked(input, index)
+    rest[axis] = checked_index(input, index)
     return _put(input, rest, as_tensor_like(value, input.dtype))
 
 

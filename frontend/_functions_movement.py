@@ -8,12 +8,13 @@ from typing import Any
 
 from intaglio._apply import apply, full, link, one, view as apply_view
 from intaglio._core import Tensor, wrap
+from intaglio._functions_device import on_device
 from intaglio._functions_reduce import axis_of
 from intaglio._modes import modes, set_grad_enabled
 from intaglio._promote import broadcast_shapes, cast, expand_to, spelled
 from intaglio.compiler.dims import Dim, product
 from intaglio.compiler.dtypes import DType, boolean, int64
-from intaglio.compiler.errors import ArgumentError, DeviceError, ShapeError
+from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.compiler.ir import Value
 
 
@@ -463,21 +464,19 @@ def to(
     other: Tensor | None = None,
     memory_format: Any = None,
 ) -> Tensor:
-    """input with another dtype: `x.to(ig.float64)`, `x.to("cpu")`, `x.to(other)`; input itself when
-    nothing changes, unless `copy`."""
+    """input with another dtype or device: `x.to(ig.float64)`, `x.to("cuda")`, `x.to(other)`; input
+    itself when nothing changes, unless `copy`."""
     from intaglio._dtype_names import as_dtype
 
     for target in (*targets, *(() if other is None else (other,))):
         if isinstance(target, Tensor):
-            dtype = target.dtype
+            dtype, device = target.dtype, target.device
         elif isinstance(target, str):
             device = target
         elif not isinstance(target, bool):
             dtype = target
-    if device is not None and str(device).split(":")[0] != "cpu":
-        raise DeviceError(f"to: there is no device {device!r} here; only 'cpu'")
     wanted = input.dtype if dtype is None else as_dtype(dtype)
-    made = cast(input, wanted)
+    made = on_device(cast(input, wanted), device)
     return clone(made) if copy and made is input else made
 
 

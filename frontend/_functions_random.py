@@ -16,11 +16,13 @@ import intaglio._methods as _methods
 from intaglio._apply import apply, full, one
 from intaglio._core import Tensor, counter_of, wrap
 from intaglio._dtype_names import as_dtype
+from intaglio._functions_device import on_device, on_place
 from intaglio._functions_elementwise import cos, log, sqrt, where
 from intaglio._functions_movement import sizes
 from intaglio._inplace import write
 from intaglio._kind import kind_of, kind_of_array
 from intaglio._modes import modes, no_grad
+from intaglio._places import place_of, to_host
 from intaglio._promote import cast, get_default_dtype
 from intaglio.compiler.dtypes import DType, float32, float64, int64
 from intaglio.compiler.errors import ArgumentError, DTypeError
@@ -162,6 +164,7 @@ def rand(
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
     made = uniform01(sizes(size), as_dtype(dtype or get_default_dtype()), generator)
+    made = on_device(made, device)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -174,6 +177,7 @@ def randn(
 ) -> Tensor:
     """Standard normal numbers."""
     made = normal01(sizes(size), as_dtype(dtype or get_default_dtype()), generator)
+    made = on_device(made, device)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -212,7 +216,8 @@ def randint(
         low, high, size = (0, low, high) if not isinstance(high, int) else (low, high, ())
     elif high is None:
         low, high = 0, low
-    return integers(int(low), int(high), tuple(size), as_dtype(dtype or int64), generator)
+    made = integers(int(low), int(high), tuple(size), as_dtype(dtype or int64), generator)
+    return on_device(made, device)
 
 
 def randperm(
@@ -228,7 +233,7 @@ def randperm(
     bits = (generator or default_generator).bits((n,), 2)
     keys = bits[0]._data.astype(np.uint64) << np.uint64(32) | bits[1]._data
     order = np.argsort(keys, kind="stable").astype(as_dtype(dtype or int64).numpy)
-    return wrap(order, kind_of_array(order))
+    return on_device(wrap(order, kind_of_array(order)), device)
 
 
 def rand_like(
@@ -242,6 +247,7 @@ def rand_like(
 ) -> Tensor:
     """Uniform numbers in [0, 1), in a tensor's shape and dtype."""
     made = uniform01(tuple(input.shape), as_dtype(dtype or input.dtype), generator)
+    made = on_device(made, device or input.device)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -256,6 +262,7 @@ def randn_like(
 ) -> Tensor:
     """Standard normal numbers, in a tensor's shape and dtype."""
     made = normal01(tuple(input.shape), as_dtype(dtype or input.dtype), generator)
+    made = on_device(made, device or input.device)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -270,13 +277,14 @@ def randint_like(
 ) -> Tensor:
     """Whole numbers in [low, high), in a tensor's shape and dtype."""
     start, stop = (0, low) if high is None else (low, high)
-    return integers(start, stop, tuple(input.shape), as_dtype(dtype or input.dtype), generator)
+    made = integers(start, stop, tuple(input.shape), as_dtype(dtype or input.dtype), generator)
+    return on_device(made, device or input.device)
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that each element says, else 0."""
     dtype = input.dtype if input.dtype.kind == "f" else float32
-    u = uniform01(tuple(input.shape), dtype, generator)
+    u = on_place(uniform01(tuple(input.shape), dtype, generator), input._kind.place)
     return cast(u < (input if p is None else p), input.dtype)
 
 
@@ -298,7 +306,10 @@ def normal(
             raise ArgumentError("normal: give a size, or a tensor of means or deviations")
         size = broadcast_shapes(*(x.shape for x in given))
     wanted = given[0].dtype if dtype is None and given else as_dtype(dtype or get_default_dtype())
-    return normal01(tuple(size), wanted, generator) * std + mean
+    drawn = on_device(normal01(tuple(size), wanted, generator), device)
+    if given:
+        drawn = on_place(drawn, place_of(x._kind for x in given))
+    return drawn * std + mean
 
 
 def multinomial(
@@ -315,7 +326,7 @@ def multinomial(
         from intaglio._trace_errors import at
 
         raise at("multinomial: it can't be traced; draw outside and give the indices as argument")
-    weights = np.atleast_2d(input._data.astype(np.float64))
+    weights = np.atleast_2d(to_host(input._data).astype(np.float64))
     rows, count = weights.shape
     if replacement:
         u = uniform01((rows, num_samples), float64, generator)._data
@@ -328,7 +339,7 @@ def multinomial(
             keys = np.log1p(-u) / np.where(weights > 0, weights, 1e-300)
         made = np.argsort(-keys, -1, kind="stable")[:, :num_samples]
     made = made.astype(np.int64).reshape(*input.shape[:-1], num_samples)
-    return wrap(made, kind_of(int64, made.shape))
+    return on_place(wrap(made, kind_of(int64, made.shape)), input._kind.place)
 
 
 # ----------------------------------------------------------------------------------------- in place
@@ -380,5 +391,5 @@ def exponential_(
 
 def dropped(x: Tensor, p: float, generator: Generator | None = None) -> Tensor:
     """x with each element zeroed with probability p, the others divided by 1 - p."""
-    keep = uniform01(tuple(x.shape), float32, generator) >= p
+    keep = on_place(uniform01(tuple(x.shape), float32, generator), x._kind.place) >= p
     return where(keep, x * (1.0 / (1.0 - p)), 0.0)

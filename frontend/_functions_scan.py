@@ -1,19 +1,17 @@
-"""Loops as one op: `scan` over the first dimension, and cumulative functions made of it."""
+"""Loops as one op: `scan` over the first dimension; and differences along one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from intaglio._apply import apply, full, one
+from intaglio._apply import apply
 from intaglio._core import Tensor
-from intaglio._functions_movement import transpose
 from intaglio._functions_reduce import axis_of
 from intaglio._kind import Kind, kind_of
-from intaglio._promote import cast, spelled
+from intaglio._promote import spelled
 from intaglio._structure import flatten, unflatten
-from intaglio._trace import record_block, record_body
-from intaglio.compiler.dtypes import DType, int64
+from intaglio._trace import record_body
 from intaglio.compiler.errors import ArgumentError, ShapeError
 
 
@@ -38,7 +36,7 @@ def scan(
     if length is None:
         raise ArgumentError("scan: give xs, or the length of the loop")
     kinds = [t._kind for t in carries]
-    kinds += [kind_of(t.dtype, tuple(t.shape[1:])) for t in parts]
+    kinds += [kind_of(t.dtype, tuple(t.shape[1:]), t._kind.place) for t in parts]
     shapes: list[Any] = []
 
     def body(*values: Tensor) -> list[Tensor]:
@@ -74,49 +72,6 @@ def _check_carries(new: list[Any], kinds: list[Kind]) -> None:
             f"scan: the carries are ({', '.join(map(str, kinds))}) before a step and ({texts})"
             " after; they must keep their types"
         )
-
-
-def _cumulative(name: str, op: str, x: Tensor, dim: int, dtype: DType | None, start: int) -> Tensor:
-    if dtype is None and x.dtype.kind != "f":
-        dtype = int64
-    x = x if dtype is None else cast(x, dtype)
-    axis = axis_of(name, x, dim)
-    if not x.ndim:
-        return x.clone()
-    first = transpose(x, 0, axis) if axis else x
-    kind = kind_of(x.dtype, tuple(first.shape[1:]))
-
-    def body(carry: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
-        total = apply(op, (carry, part))[0]
-        return total, total
-
-    attributes = {
-        "body": record_block(body, [kind, kind]),
-        "carries": 1,
-        "xs": 1,
-        "length": first.shape[0],
-        "reverse": False,
-    }
-    made = apply("scan", (full(start, kind), first), attributes)[1]
-    return one("permute", made, axes=_swap(x.ndim, axis)) if axis else made
-
-
-def _swap(rank: int, axis: int) -> tuple[int, ...]:
-    order = list(range(rank))
-    order[0], order[axis] = axis, 0
-    return tuple(order)
-
-
-@spelled
-def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
-    """The sums of all elements up to each one along `dim`, added in order."""
-    return _cumulative("cumsum", "add", input, dim, dtype, 0)
-
-
-@spelled
-def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
-    """The products of all elements up to each one along `dim`, multiplied in order."""
-    return _cumulative("cumprod", "mul", input, dim, dtype, 1)
 
 
 @spelled

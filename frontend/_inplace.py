@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from intaglio._apply import one, refresh
 from intaglio._core import Tensor, counter_of
 from intaglio._modes import modes
+from intaglio._places import is_writable, store
 from intaglio.compiler.errors import DTypeError, GradientError, ShapeError
 
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
@@ -33,12 +32,12 @@ def write(tensor: Tensor, result: Tensor, name: str = "in place") -> Tensor:
         modes.trace.touch(tensor)
     else:
         data = tensor._data
-        if not data.flags.writeable or (0 in data.strides and data.size > 1):
+        if not is_writable(data):
             raise GradientError(
                 f"{name}: several elements of {tensor._kind} share one place in memory, or it is"
                 " read-only; write to a clone() of it"
             )
-        np.copyto(data, result._data)
+        store(data, result._data)
     _take_over(tensor, result, taped)
     counter_of(tensor)[0] += 1
     version = counter_of(tensor)[0]
@@ -175,7 +174,7 @@ def _fit(tensor: Tensor, result: Tensor, name: str) -> Tensor:
             f"{name}: the result {result._kind} cannot be cast to the {tensor._kind} that is"
             " written to"
         )
-    return one("cast", result, dtype=tensor.dtype)
+    return result if result.dtype is tensor.dtype else one("cast", result, dtype=tensor.dtype)
 
 
 def _check_leaf(tensor: Tensor, name: str) -> None:

@@ -23,6 +23,7 @@ from intaglio._core import Array, Tensor, counter_of, wrap
 from intaglio._kind import kind_of_array, kind_of_type
 from intaglio._modes import modes
 from intaglio._partition import Partition, partition
+from intaglio._places import copied, is_dense, store, zeros
 from intaglio._reach import MISSING, same
 from intaglio._recorded import Recorded, StateRef, is_leaf, record
 from intaglio._scope import spot
@@ -96,7 +97,7 @@ class _Form:
         self._compile()
 
     def _compile(self) -> None:
-        graph, extra = self.recorded.graph, self.extra
+        graph, extra, place = self.recorded.graph, self.extra, self.recorded.place
         outputs = self.count + len(self.updates)
         self.part: Partition | None = None
         self.pull: Executable | None = None
@@ -107,9 +108,10 @@ class _Form:
                 label=f"gradient of {self.name}",
                 names=self._kept_names(self.part, len(extra.seeds)),
                 check_nan=NaNCheck(inputs=False) if self.check_nan else None,
+                device=place,
             )
             graph = self.part.forward
-        self.result_kinds = [kind_of_type(v.type) for v in graph.outputs[: self.count]]
+        self.result_kinds = [kind_of_type(v.type, place) for v in graph.outputs[: self.count]]
         arguments = len(self.recorded.arguments)
         places = {r.key: arguments + k for k, r in enumerate([*self.reads, *self.only])}
         inputs = [*graph.inputs, *(Value(r.tensor._kind.type) for r in self.only)]
@@ -123,6 +125,7 @@ class _Form:
             names=[*self.recorded.arguments, *map(self._state_name, range(len(self._refs)))],
             label=self.name,
             check_nan=NaNCheck(outputs=outputs) if self.check_nan else None,
+            device=place,
         )
 
     def _state_name(self, number: int) -> str:
@@ -189,7 +192,7 @@ class _Form:
         if not self._uncopied:
             for ref, array in zip(self._refs, states, strict=True):
                 if ref.array() is not array:
-                    np.copyto(ref.array(), array)
+                    store(ref.array(), array)
         for ref in self.updates:
             if ref not in self.replaced:
                 target = ref.tensor._grad if ref.gradient else ref.tensor
@@ -214,8 +217,11 @@ class _Form:
 
 
 def _dense(ref: StateRef) -> Array:
-    array = ref.array()
-    return array if array.flags.c_contiguous else np.array(array, order="C")
+    return _densely(ref.array())
+
+
+def _densely(data: Any) -> Any:
+    return data if is_dense(data) else copied(data)
 
 
 class JitEntry(Entry):
@@ -237,7 +243,7 @@ class JitEntry(Entry):
         if modes.grad:
             return self._pull_again(dys)
         arrays = [
-            np.zeros(tuple(k.shape), k.numpy) if d is None else np.ascontiguousarray(d._data)
+            zeros(k) if d is None else _densely(d._data)
             for d, k in zip(dys, self.kinds, strict=True)
         ]
         assert self.form.pull is not None

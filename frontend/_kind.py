@@ -1,9 +1,9 @@
-"""Interned types: one `Kind` object per (dtype, shape), compared and hashed by identity on the hot
-path."""
+"""Interned types: one `Kind` object per (dtype, shape, device), compared and hashed by identity on
+the hot path."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from intaglio.compiler.dims import Shape, Size as DimSize, product
 from intaglio.compiler.dtypes import DType, dtype_of
 from intaglio.compiler.types import TensorType
+
+if TYPE_CHECKING:
+    from intaglio.runtime.device.device import Device
 
 
 class Size(tuple[Any, ...]):
@@ -27,43 +30,52 @@ class Size(tuple[Any, ...]):
 
 
 class Kind:
-    """dtype and shape of tensors, made once: `a.kind is b.kind` means equal types."""
+    """dtype, shape and device (`place`; None is the CPU) of tensors, made once: `a.kind is b.kind`
+    means that all are equal."""
 
-    __slots__ = ("__weakref__", "dtype", "floating", "numpy", "rank", "shape", "type")
+    __slots__ = ("__weakref__", "dtype", "floating", "numpy", "place", "rank", "shape", "type")
 
-    def __init__(self, type: TensorType) -> None:
+    def __init__(self, type: TensorType, place: Device | None = None) -> None:
+        self.place = place
         self.type, self.dtype, self.shape = type, type.dtype, Size(type.shape)
         self.numpy, self.rank = type.dtype.numpy, len(type.shape)
         self.floating = type.dtype.kind == "f"
+
+    @property
+    def device(self) -> str:
+        """The device's name."""
+        return "cpu" if self.place is None else self.place.name
 
     def __str__(self) -> str:
         return str(self.type)
 
 
-_KINDS: Final[WeakValueDictionary[tuple[str, Shape], Kind]] = WeakValueDictionary()
+_KINDS: Final[WeakValueDictionary[tuple[str, Shape, Device | None], Kind]] = WeakValueDictionary()
 
 
-def kind_of(dtype: DType, shape: Shape) -> Kind:
-    """The one kind of this dtype and shape."""
+def kind_of(dtype: DType, shape: Shape, place: Device | None = None) -> Kind:
+    """The one kind of this dtype, shape and device."""
     shape = tuple(shape)
-    key = (dtype.name, shape)
+    key = (dtype.name, shape, place)
     found = _KINDS.get(key)
     if found is None:
-        found = _KINDS[key] = Kind(TensorType(dtype, shape))
+        found = _KINDS[key] = Kind(TensorType(dtype, shape), place)
     return found
 
 
-def kind_of_type(type: TensorType) -> Kind:
-    """The one kind of a type of the IR."""
-    return kind_of(type.dtype, type.shape)
+def kind_of_type(type: TensorType, place: Device | None = None) -> Kind:
+    """The one kind of a type of the IR on a device."""
+    return kind_of(type.dtype, type.shape, place)
 
 
 _DTYPES: Final[dict[Any, DType]] = {}
 
 
-def kind_of_array(array: np.ndarray[Any, Any]) -> Kind:
-    """The one kind of an array; raises `DTypeError` for an element type that is not ours."""
+def kind_of_array(array: Any) -> Kind:
+    """The one kind of an array, here or on a device; raises `DTypeError` for an element type that
+    is not ours."""
     dtype = _DTYPES.get(array.dtype)
     if dtype is None:
         dtype = _DTYPES[array.dtype] = dtype_of(array.dtype)
-    return kind_of(dtype, array.shape)
+    place = None if isinstance(array, np.ndarray) else array.device
+    return kind_of(dtype, array.shape, place)

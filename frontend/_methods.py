@@ -11,13 +11,16 @@ import numpy as np
 from intaglio import (
     _functions_compare as compare,
     _functions_data as data,
+    _functions_device as placing,
     _functions_elementwise as elementwise,
     _functions_index as index,
     _functions_join as join,
     _functions_matmul as matmul,
     _functions_movement as movement,
+    _functions_prefix as prefix,
     _functions_reduce as reduce,
     _functions_scan as scanning,
+    _functions_scatter as scattering,
     _functions_sort as sorting,
 )
 from intaglio._apply import binary, full
@@ -51,15 +54,17 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
         movedim moveaxis t adjoint squeeze unsqueeze expand expand_as broadcast_to repeat tile
         repeat_interleave narrow unbind select flip fliplr flipud rot90 tril triu diagonal diag
         diag_embed clone contiguous detach to"""),
-    (scanning, "cumsum cumprod diff"),
+    (scanning, "diff"),
+    (prefix, "cumsum cumprod cummax cummin logcumsumexp"),
     (sorting, "argsort sort msort topk kthvalue median"),
     (join, "split chunk tensor_split roll"),
     (matmul, """
         matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm matrix_power
         kron"""),
     (index, """
-        index_select take take_along_dim gather scatter scatter_add index_add index_copy index_fill
-        index_put masked_fill"""),
+        index_select take take_along_dim gather index_add index_copy index_fill index_put
+        masked_fill"""),
+    (scattering, "scatter scatter_add scatter_reduce index_reduce masked_scatter"),
     (data, "nonzero argwhere masked_select unique bincount"),
 )  # fmt: skip
 
@@ -125,6 +130,11 @@ _IN_PLACE: Final = [
     "triu",
     "scatter",
     "scatter_add",
+    "scatter_reduce",
+    "index_reduce",
+    "masked_scatter",
+    "cumsum",
+    "cumprod",
     "index_add",
     "index_copy",
     "index_fill",
@@ -236,8 +246,8 @@ def _attach_rest() -> None:
         "mT": property(movement.matrix_transpose), "H": property(movement.reversed_dims),
         "mH": property(movement.matrix_transpose), "where": _where_method, "copy_": copy_, "zero_":
         zero_,
-        "fill_": fill_, "detach_": detach_, "type": type_of, "type_as": type_as, "cpu": _same,
-        "cuda": _no_cuda, "sum_to_size": sum_to_size, "trace": movement.trace_of,
+        "fill_": fill_, "detach_": detach_, "type": type_of, "type_as": type_as, "cpu":
+        placing.cpu, "cuda": placing.cuda, "sum_to_size": sum_to_size, "trace": movement.trace_of,
         "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
         "softmax": _normalized("softmax"), "log_softmax": _normalized("log_softmax"),
         "__array_ufunc__": _array_ufunc, "__array_function__": _array_function,
@@ -323,14 +333,6 @@ def type_of(self: Tensor, dtype: Any = None) -> Any:
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """This tensor in the dtype of another."""
     return cast(self, other.dtype)
-
-
-def _same(self: Tensor, *_: Any, **__: Any) -> Tensor:
-    return self
-
-
-def _no_cuda(self: Tensor, *_: Any, **__: Any) -> Tensor:
-    return movement.to(self, "cuda")
 
 
 def _share_memory(self: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intaglio._core import Array, Tensor, counter_of, wrap
 from intaglio._kind import kind_of_array
@@ -14,6 +14,9 @@ from intaglio.compiler.errors import ArgumentError, TraceError
 from intaglio.compiler.ir import Function, Program as IRProgram, State
 from intaglio.compiler.passes.unread import unread_gradients
 from intaglio.runtime.structure import builder
+
+if TYPE_CHECKING:
+    from intaglio.runtime.device.device import Device
 
 
 class Program:
@@ -169,7 +172,8 @@ class Program:
         function = self._functions[name]  # here the module's `.grad` are set too
         executable = self._executables.get(name)
         if executable is None:
-            executable = self._executables[name] = executable_of(function)
+            place = self._recorded[name].place
+            executable = self._executables[name] = executable_of(function, place=place)
         given = list(args) + [kwargs[p] for p in function.parameters[len(args) :] if p in kwargs]
         leaves = [leaf for leaf in flatten(tuple(given))[0] if is_leaf(leaf)]
         if len(leaves) != len(function.arguments):
@@ -199,7 +203,7 @@ class Program:
         write(path, self.ir, values, dict(metadata or {}))
 
 
-def executable_of(function: Function, label: str = "") -> Any:
+def executable_of(function: Function, label: str = "", place: Device | None = None) -> Any:
     """The compiled form of a function. Its arrays are the arguments, the states read, and those
     only updated, in order."""
     from intaglio.compiler.ir import Value
@@ -218,6 +222,7 @@ def executable_of(function: Function, label: str = "") -> Any:
         states=len(function.reads) + len(only),
         names=names,
         label=label or function.name,
+        device=place,
     )
 
 

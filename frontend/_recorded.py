@@ -6,12 +6,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intaglio._core import Array, wrap
-from intaglio._kind import kind_of, kind_of_array
+from intaglio._kind import Kind, kind_of, kind_of_array, kind_of_type
+from intaglio._places import place_of, to_host, zeros
 from intaglio._reach import Reached
 from intaglio._structure import describe
 from intaglio._tensor import Tensor
@@ -30,6 +31,9 @@ from intaglio.compiler.errors import TraceError
 from intaglio.compiler.ir import Graph, Structure, Value
 from intaglio.compiler.op import Builder
 from intaglio.compiler.types import TensorType
+
+if TYPE_CHECKING:
+    from intaglio.runtime.device.device import Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +77,16 @@ class StateRef:
             return data
         if self.tensor._grad is None:
             kind = self.tensor._kind
-            zeros = np.zeros(tuple(kind.shape), kind.numpy)
-            self.tensor._grad = wrap(zeros, kind)
+            self.tensor._grad = wrap(zeros(kind), kind)
         held: Array = self.tensor._grad._data
         return held
 
     def peek(self) -> Array:
-        """The value now, without making a gradient that is not there."""
+        """The value now as an ndarray, without making a gradient that is not there."""
         if self.gradient and self.tensor._grad is None:
             kind = self.tensor._kind
             return np.broadcast_to(np.zeros((), kind.numpy), tuple(kind.shape))
-        return self.array()
+        return to_host(self.array())
 
     @property
     def key(self) -> tuple[int, bool]:
@@ -108,6 +111,7 @@ class Recorded:
     cleared: list[Tensor] = field(default_factory=list)
     grad_dependent: list[tuple[Tensor, bool]] = field(default_factory=list)
     extra: Any = None
+    place: Device | None = None  # where it runs: where its tensors lie
 
 
 def is_leaf(value: Any) -> bool:
@@ -115,12 +119,12 @@ def is_leaf(value: Any) -> bool:
     return isinstance(value, Tensor | Spec | np.ndarray | np.generic)
 
 
-def _type_of(leaf: Any) -> tuple[TensorType, bool]:
+def _kind_of(leaf: Any) -> tuple[Kind, bool]:
     if isinstance(leaf, Tensor):
-        return leaf._kind.type, leaf.requires_grad
+        return leaf._kind, leaf.requires_grad
     if isinstance(leaf, Spec):
-        return leaf.type, False
-    return kind_of_array(np.asarray(leaf)).type, False
+        return kind_of_type(leaf.type), False
+    return kind_of_array(np.asarray(leaf)), False
 
 
 def parameter_names(function: Callable[..., Any], count: int) -> tuple[str, ...]:
@@ -171,8 +175,8 @@ def record(
                 used.append(parameter)
             made = []
             for path, leaf in leaves:
-                type, wants = _type_of(leaf)
-                made.append(traced_like(trace, type, wants and requires_grad, path))
+                kind, wants = _kind_of(leaf)
+                made.append(traced_like(trace, kind, wants and requires_grad, path))
                 leaf_names.append(path)
             stand_ins += made
             trace.arguments.update(map(id, made))
@@ -196,6 +200,8 @@ def record(
     made_.input_structure = ("tuple", tuple(parts))
     made_.output_structure, made_.reached = output_structure, reached
     made_.grad_dependent = dependent
+    captured = [ref.tensor for ref in (*made_.reads, *made_.updates)]
+    made_.place = place_of([t._kind for t in (*stand_ins, *captured)])
     return made_
 
 

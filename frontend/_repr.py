@@ -6,6 +6,7 @@ import numpy as np
 
 from intaglio._core import Parameter, Tensor
 from intaglio._modes import modes
+from intaglio._places import is_data, to_host
 from intaglio.compiler.dtypes import boolean, float32, int64
 
 
@@ -13,13 +14,13 @@ def show(tensor: Tensor) -> str:
     """The text of a tensor; for a traced one its type and the author's line that prints it."""
     name = "Parameter containing:\ntensor" if isinstance(tensor, Parameter) else "tensor"
     data = tensor._data
-    if not isinstance(data, np.ndarray):
+    if not is_data(data):
         from intaglio._scope import spot, where_of
 
         return f"<traced {tensor._kind} ({where_of(spot())})>"
     if modes.trace is not None:
         return f"<tensor {tensor._kind}, read while tracing>"
-    kind = tensor.dtype.kind
+    data, kind = to_host(data), tensor.dtype.kind
     values = data.astype(np.float32) if tensor.dtype.name in ("bf16", "f16") else data
     if data.size == 0:
         text = "[]" if data.ndim == 1 else str(values.tolist())
@@ -30,6 +31,8 @@ def show(tensor: Tensor) -> str:
         words.append(f"size={tuple(data.shape)}")
     if tensor.dtype not in (float32, int64, boolean):
         words.append(f"dtype={tensor.dtype!r}")
+    if tensor.is_cuda:
+        words.append(f"device={tensor.device!r}")
     if tensor._node is not None:
         words.append(f"grad_fn={tensor._node!r}")
     elif tensor.requires_grad:

@@ -28,6 +28,7 @@ from intaglio.runtime.eager import Evaluator, graph_evaluator
 if TYPE_CHECKING:
     from intaglio._apply import Rule
     from intaglio._kind import Kind
+    from intaglio.runtime.device.device import Device
 
 _order: Final = itertools.count()
 Edge = tuple[Any, int] | None  # (entry or leaf tensor, which result), None: no derivative wanted
@@ -40,6 +41,7 @@ class Derivative:
 
     __slots__ = (
         "_graph",
+        "_place",
         "_run",
         "dys",
         "kinds",
@@ -58,6 +60,7 @@ class Derivative:
         dys: Sequence[tuple[int, Value]],
         graph: Graph,
         outputs: Sequence[Value | None],
+        place: Device | None = None,
     ) -> None:
         read = {v for node in graph.nodes for v in node.inputs} | set(outputs)
         kept = [[(k, v) for k, v in group if v in read] for group in (xs, ys, dys)]
@@ -70,14 +73,20 @@ class Derivative:
                 slot[v] = len(slot)
         self.slots = len(slot)
         self.returned = tuple(None if v is None else slot[v] for v in outputs)
-        self.kinds = tuple(None if v is None else kind_of_type(v.type) for v in outputs)
+        self.kinds = tuple(None if v is None else kind_of_type(v.type, place) for v in outputs)
+        self._place = place
         self._graph = graph.replace(inputs=[v for group in kept for _, v in group])
         self._run: Evaluator | None = None
 
     def values(self, data: Sequence[Any]) -> list[Tensor | None]:
         """The operand derivatives from the data of what is read, off the tape."""
         if self._run is None:
-            self._run = graph_evaluator(self._graph)
+            if self._place is None:
+                self._run = graph_evaluator(self._graph)
+            else:
+                from intaglio.runtime.device.eager import device_graph_evaluator
+
+                self._run = device_graph_evaluator(self._place, self._graph)
         made = iter(self._run(*data))
         return [None if k is None else wrap(next(made), k) for k in self.kinds]
 
@@ -89,8 +98,9 @@ def build_derivative(
     attributes: Attributes,
     needs: tuple[bool, ...],
     given: tuple[bool, ...],
+    place: Device | None = None,
 ) -> Derivative:
-    """Differentiate one op for operands and results of these types."""
+    """Differentiate one op for operands and results of these types, on a device."""
     g = Builder()
     xs = [g.input(t) for t in inputs]
     ys = [g.input(t) for t in outputs]
@@ -106,6 +116,7 @@ def build_derivative(
         [(k, v) for k, v in enumerate(dys) if v is not None],
         _live(graph),
         wanted,
+        place,
     )
 
 

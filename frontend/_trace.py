@@ -21,8 +21,9 @@ from typing import Any, Final
 import numpy as np
 
 from intaglio._core import Tensor, counter_of, wrap
-from intaglio._kind import Kind, kind_of_type
+from intaglio._kind import Kind
 from intaglio._modes import modes
+from intaglio._places import copied, zeros
 from intaglio._scope import Spot, spot, where_of
 from intaglio.compiler.dims import Constraint, Size
 from intaglio.compiler.errors import TraceError
@@ -243,9 +244,8 @@ class Trace:
             return None
         if not self.zero_gradients or id(leaf) in self.assigned or id(leaf) not in self.captures:
             return None
-        zeros = wrap(np.zeros(tuple(leaf.shape), leaf.dtype.numpy), leaf._kind)
-        self.started[id(leaf)] = zeros
-        return zeros
+        started = self.started[id(leaf)] = wrap(zeros(leaf._kind), leaf._kind)
+        return started
 
     def reads_freely(self, tensor: Tensor) -> bool:
         """Whether Python may read a tensor's data while this trace runs."""
@@ -348,10 +348,10 @@ def outside_randomness_refused(name: str) -> Iterator[None]:
         )
 
 
-def traced_like(trace: Trace, type: TensorType, requires_grad: bool, hint: str = "") -> Tensor:
+def traced_like(trace: Trace, kind: Kind, requires_grad: bool, hint: str = "") -> Tensor:
     """A stand-in for an argument."""
-    made = wrap(trace.input(type, hint), kind_of_type(type))
-    made.requires_grad = requires_grad and type.dtype.kind == "f"
+    made = wrap(trace.input(kind.type, hint), kind)
+    made.requires_grad = requires_grad and kind.floating
     return made
 
 
@@ -372,4 +372,4 @@ def copied_outside_trace(tensor: Tensor) -> Tensor:
 
             raise escaped("copied_outside_trace", tensor)
         data = snapshot.slots[_SLOTS.index("_data")]
-    return wrap(np.array(data), tensor._kind)
+    return wrap(copied(data), tensor._kind)

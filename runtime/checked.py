@@ -164,8 +164,10 @@ def _round_text(loop: _Loop, count: int | None) -> str:
     return f", in round {count} of the {loop.node.op}{place}"
 
 
-def holds_nan(array: Array) -> bool:
-    """Whether there is a NaN among the elements; repeated ones (of stride 0) are looked at once."""
+def holds_nan(array: Any) -> bool:
+    """Whether there is a NaN among the elements; repeated ones (of stride 0) are looked at once.
+    What lies on a device is copied here."""
+    array = array if isinstance(array, np.ndarray) else array.to_host()
     if array.dtype.kind not in "fV":
         return False
     if array.ndim and 0 in array.strides and array.size:
@@ -173,8 +175,9 @@ def holds_nan(array: Array) -> bool:
     return bool(np.isnan(array).any())
 
 
-def positions(array: Array) -> str:
+def positions(array: Any) -> str:
     """Where the NaN are: the first few positions, and how many there are."""
+    array = array if isinstance(array, np.ndarray) else array.to_host()
     found = np.argwhere(np.isnan(array))
     shown = ", ".join(str([int(k) for k in row]) for row in found[:_SHOWN])
     return shown if len(found) <= _SHOWN else f"{shown} and {len(found) - _SHOWN} more places"

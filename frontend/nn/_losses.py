@@ -96,7 +96,8 @@ def _picked_backward(
     logs, position = xs
     shape = [1] * logs.ndim
     shape[axis] = logs.shape[axis]
-    hit = ig.arange(logs.shape[axis]).reshape(shape) == position.unsqueeze(axis)
+    classes = ig.arange(logs.shape[axis], device=logs.device).reshape(shape)
+    hit = classes == position.unsqueeze(axis)
     return (ig.where(hit, dys[0].unsqueeze(axis), 0.0),)
 
 

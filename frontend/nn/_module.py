@@ -301,8 +301,8 @@ class Module:
         return self
 
     def to(self, *arguments: Any, dtype: DType | None = None, device: Any = None) -> Self:
-        """Convert floating parameters and buffers in place: `to(ig.float64)`, `to("cpu")`,
-        `to(other_tensor)`."""
+        """Convert floating parameters and buffers, or move all, in place: `to(ig.float64)`,
+        `to("cuda")`, `to(other_tensor)`."""
         for argument in arguments:
             if isinstance(argument, DType):
                 dtype = argument
@@ -326,9 +326,20 @@ class Module:
             wanted = dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
             moved = tensor.to(dtype=wanted, device=device)
             if isinstance(tensor, Parameter):
+                gradient = tensor.grad
                 tensor.data = moved
+                if gradient is not None:
+                    tensor.grad = gradient.to(dtype=wanted, device=device)
             else:
                 registry[name] = moved
+
+    def cuda(self, device: Any = None) -> Self:
+        """Move parameters and buffers to a CUDA device."""
+        return self.to(device=f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+
+    def cpu(self) -> Self:
+        """Move parameters and buffers to the CPU."""
+        return self.to(device="cpu")
 
     def float(self) -> Self:
         """Convert to float32."""

@@ -53,7 +53,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     """
     if padding_idx is not None:
         row = padding_idx % weight.shape[0]
-        keep = (ig.arange(weight.shape[0]) != row).unsqueeze(1)
+        keep = (ig.arange(weight.shape[0], device=weight.device) != row).unsqueeze(1)
         weight = ig.where(keep, weight, weight.detach())
     return ig.take_rows(weight, input)
 
@@ -150,7 +150,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     with entered("dropout"):
         if p == 1.0:
             return _result(input, input * 0.0, inplace)
-        kept = ig.rand(input.shape, dtype=input.dtype) >= p
+        kept = ig.rand(input.shape, dtype=input.dtype, device=input.device) >= p
         return _result(input, ig.where(kept, input * (1.0 / (1.0 - p)), 0.0), inplace)
 
 
@@ -159,7 +159,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     plus one (not in a trace)."""
     if num_classes < 0:
         num_classes = int(tensor.max().item()) + 1
-    return (tensor.unsqueeze(-1) == ig.arange(num_classes)).to(ig.int64)
+    return (tensor.unsqueeze(-1) == ig.arange(num_classes, device=tensor.device)).to(ig.int64)
 
 
 def pad(input: Tensor, pad: tuple[int, ...], mode: str = "constant", value: float = 0.0) -> Tensor:
@@ -197,8 +197,8 @@ def scaled_dot_product_attention(
                 raise ArgumentError(
                     "scaled_dot_product_attention: give a mask or is_causal, not both"
                 )
-            rows = ig.arange(query.shape[-2]).unsqueeze(1)
-            attn_mask = rows >= ig.arange(key.shape[-2])
+            rows = ig.arange(query.shape[-2], device=query.device).unsqueeze(1)
+            attn_mask = rows >= ig.arange(key.shape[-2], device=query.device)
         if attn_mask is not None:
             allowed = attn_mask.dtype == ig.bool
             scores = ig.where(attn_mask, scores, -math.inf) if allowed else scores + attn_mask

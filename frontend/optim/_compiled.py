@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from intaglio._core import counter_of
 from intaglio._kind import Kind
 from intaglio._modes import modes
+from intaglio._places import is_dense, is_writable, place_of
 from intaglio._tensor import Tensor
 from intaglio._trace import record_block
 from intaglio.runtime.executor import compile_graph
@@ -51,6 +52,7 @@ class CompiledStep:
             updates={k: first + k for k in range(len(changed))},
             states=len(self._states),
             label=f"{type(optimizer).__name__}.step",
+            device=place_of(kinds),
         )
 
     def _function(self, *inputs: Tensor) -> Sequence[Tensor]:
@@ -75,7 +77,7 @@ class CompiledStep:
         """Step; False when the tensors lie in memory in a way that compiled code can't write to."""
         for tensor in self._changed:
             data = tensor._data
-            if tensor._view is not None or not data.flags.c_contiguous or not data.flags.writeable:
+            if tensor._view is not None or not is_dense(data) or not is_writable(data):
                 return False
         arrays: list[Any] = [p.grad._data for p in parameters if p.grad is not None]
         arrays += [t._data for t in self._states]

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 import intaglio as ig
 from intaglio._core import wrap
 from intaglio._modes import modes
+from intaglio._places import copied
 from intaglio._tensor import Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError
@@ -332,4 +331,4 @@ def _copied_now(tensor: Tensor) -> Tensor:
     trace, data = modes.trace, tensor._data
     if trace is not None and id(tensor) in trace.snapshots:
         data = trace.snapshots[id(tensor)].data
-    return wrap(np.array(data), tensor._kind)
+    return wrap(copied(data), tensor._kind)

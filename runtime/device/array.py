@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from intaglio.runtime.arrays import Array
 
 if TYPE_CHECKING:
     from intaglio.runtime.device.device import Device
+
+
+CUDA: Final = 2
+"""DLPack's number for CUDA."""
 
 
 class DeviceArray:
@@ -145,7 +149,7 @@ class DeviceArray:
         return export(self)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (2, self.device.number)  # kDLCUDA
+        return (CUDA, self.device.number)
 
 
 def dense_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:

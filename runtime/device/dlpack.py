@@ -13,13 +13,12 @@ import ml_dtypes
 import numpy as np
 
 from intaglio.compiler.errors import DTypeError
-from intaglio.runtime.device.array import DeviceArray
+from intaglio.runtime.device.array import CUDA, DeviceArray
 
 if TYPE_CHECKING:
     from intaglio.runtime.device.device import Device
 
 INT, UINT, FLOAT, BFLOAT, BOOL = 0, 1, 2, 4, 6
-CUDA: Final = 2
 FRESH, USED = b"dltensor", b"used_dltensor"
 
 

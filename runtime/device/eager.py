@@ -27,6 +27,7 @@ from intaglio.compiler.ops.reduce import Reduction
 from intaglio.compiler.schedule.domain import axes_of
 from intaglio.compiler.schedule.storage import View, dense, view_of
 from intaglio.compiler.types import TensorType
+from intaglio.runtime.arrays import Array
 from intaglio.runtime.device.array import DeviceArray, dense_strides
 from intaglio.runtime.device.copying import joined
 from intaglio.runtime.device.device import Device
@@ -47,7 +48,7 @@ def device_evaluator(
     inner = _evaluator(device, rule, types, results, attributes)
 
     def run(*arrays: Any) -> tuple[Any, ...]:
-        placed = [a if a.__class__ is DeviceArray else _scalar(device, op, a) for a in arrays]
+        placed = [a if a.__class__ is DeviceArray else _number(device, op, a) for a in arrays]
         for a in placed:
             if a.device is not device:
                 raise _apart(op, a.device.name, device.name)
@@ -106,13 +107,16 @@ def _dense(array: DeviceArray) -> DeviceArray:
 # ----------------------------------------------------------------------------- from and to the CPU
 
 
-def _scalar(device: Device, op: str, array: Any) -> DeviceArray:
+def _number(device: Device, op: str, array: Any) -> DeviceArray:
     """A CPU operand that holds one number, on the device."""
     if array.size != 1 and any(s for n, s in zip(array.shape, array.strides, strict=True) if n > 1):
         raise _apart(op, "cpu", device.name)
-    if not array.size:
-        return device.upload(array)
-    first = array[(slice(0, 1),) * array.ndim].reshape(())
+    return number_on(device, array) if array.size else device.upload(array)
+
+
+def number_on(device: Device, array: Array) -> DeviceArray:
+    """An array that holds one number, on the device: stored once, not to be written."""
+    first = np.asarray(array[(slice(0, 1),) * array.ndim]).reshape(())
     key = ("number", array.dtype, first.tobytes())
     numbers: dict[Any, DeviceArray] = device.kept("numbers", dict)
     if len(numbers) > SCALARS:
@@ -120,6 +124,7 @@ def _scalar(device: Device, op: str, array: Any) -> DeviceArray:
     found = numbers.get(key)
     if found is None:
         found = numbers[key] = device.upload(first)
+        found.writable = False
     return found.look(array.shape, (0,) * array.ndim, 0)
 
 
@@ -150,7 +155,7 @@ def _created(
         value = None
     if isinstance(value, Const):
         number = np.broadcast_to(np.array(value.value).astype(result.dtype.numpy), result.shape)
-        return lambda: (_scalar(device, rule.name, number),)
+        return lambda: (_number(device, rule.name, number),)
     return lambda: tuple([device.upload(y) for y in inner()])
 
 

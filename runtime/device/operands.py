@@ -4,7 +4,7 @@ for a call on the CPU, to be uploaded."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,9 @@ from intaglio.compiler.dtypes import dtype_of
 from intaglio.compiler.errors import DeviceError, DTypeError, ShapeError
 from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import Array, as_operand
-from intaglio.runtime.device.array import DeviceArray
+from intaglio.runtime.device.array import CUDA, DeviceArray
 from intaglio.runtime.device.device import Device
 from intaglio.runtime.signature import Signature
-
-CUDA: Final = 2
-"""DLPack's number for CUDA."""
 
 
 class DeviceSignature(Signature):
