@@ -141,7 +141,7 @@ class _Convolution(Op):
 
 def _taps(
     kernel: Sequence[int], positions: Sequence[int], strides: Sequence[int], dilations: Any
-) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+) -> Iterator[tuple[Any, Any]]:
     """Every tap of a kernel, and the part of the padded image that it sees."""
     for tap in np.ndindex(*kernel):
         part = zip(tap, positions, strides, dilations, strict=True)
@@ -369,7 +369,7 @@ class ConvInput(_Convolution):
             for tap, part in _taps(w.shape[2:], y.shape[2:], strides, dilations):
                 seen = np.matmul(np.swapaxes(kernel[(..., *tap)], 1, 2), flat)
                 made[(..., *part)] += seen.reshape(*made.shape[:3], *y.shape[2:])
-            inner = tuple(slice(a, a + n) for a, n in zip(low, sizes, strict=True))
+            inner: Any = tuple(slice(a, a + n) for a, n in zip(low, sizes, strict=True))
             cut = made[(..., *inner)]
             return cut.reshape(y.shape[0], w.shape[1] * groups, *sizes).astype(y.dtype)
 

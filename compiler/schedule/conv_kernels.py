@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from intaglio.compiler.schedule.conv_gather import gather_kernels
 from intaglio.compiler.schedule.conv_loops import loops_kernel
+from intaglio.compiler.schedule.conv_weight import weight_kernels
 from intaglio.compiler.schedule.convolution import Convolution
-from intaglio.compiler.schedule.template import TemplateResult
+from intaglio.compiler.schedule.matmul_tile import C_TYPES
+from intaglio.compiler.schedule.template import Step, TemplateResult
 
 
 def convolution_kernels(problem: Convolution) -> TemplateResult:
     """The C text of a convolution with its steps and the memory they need."""
-    return loops_kernel(problem)
+    if 0 in (problem.outer, problem.columns):
+        return _nothing(problem)
+    if problem.dtype.name not in C_TYPES:
+        return loops_kernel(problem)
+    return weight_kernels(problem) if problem.kind == "conv_weight" else gather_kernels(problem)
+
+
+def _nothing(problem: Convolution) -> TemplateResult:
+    """The kernel of a result without elements."""
+    parameters = "const ig_worker *w, const void *args, int64_t lo, int64_t hi"
+    body = "(void)w, (void)args, (void)lo, (void)hi;"
+    text = f"static void {problem.name}({parameters}) {{ {body} }}\n"
+    return TemplateResult(text=text, steps=(Step(problem.name, 0, 0),))

@@ -150,7 +150,7 @@ def group_convolution(
         second=_operand(second, numbers[second]),
         workspace=f"((char *)p[{len(buffers)}])",
         store=store,
-        size=lambda size: str(size) if isinstance(size, int) else sizes.size(size),
+        size=lambda size: str(size) if isinstance(size, int) else f"({sizes.size(size)})",
     )
     same = [pair for pair in store.read_in_place if pair[1] not in (first, second)]
     return GroupConvolution(problem, buffers, same)
