@@ -2,8 +2,9 @@
 
 Filters come together in panels of `PANEL`; in a panel the weights follow the chain of the op (for
 every block of channels, for every tap, for every channel), one row of the panel's filters per link,
-zeros standing for missing filters. Depthwise: for every block of channels and every tap a row of
-the block's weights."""
+zeros standing for missing filters. Each filter is read in order, since many filters at once lie a
+power of two apart too often and would evict each other. Depthwise: for every block of channels and
+every tap a row of the block's weights."""
 
 from __future__ import annotations
 
@@ -65,21 +66,27 @@ def pack_kernel(name: str, shape: tuple[int, ...], strides: tuple[int, ...]) -> 
     width = PANEL if channels else BLOCK
     taps, (sf, sc, sr, sk) = rows * columns, strides
     depth = max(channels, 1)
+    inside = min(BLOCK, depth)
     lines = [
         f"static void {name}(const ig_worker *w, const void *args, int64_t lo, int64_t hi) {{",
         "  IG_HEAD",
         "  for (int64_t panel = lo; panel < hi; panel++) {",
         f"    float *out = (float *)p[1] + panel * {width * taps * depth};",
-        f"    const float *const x = (const float *)p[0] + panel * {width * sf};",
+        f"    const float *x = (const float *)p[0] + panel * {width * sf};",
         f"    const int64_t left = {filters} - panel * {width};",
         f"    const int64_t some = left < {width} ? left : {width};",
-        f"    for (int64_t b = 0; b < {depth}; b += {BLOCK})",
-        f"    for (int64_t r = 0; r < {rows}; r++)",
-        f"    for (int64_t k = 0; k < {columns}; k++)",
-        f"    for (int64_t c = b; c < b + {BLOCK} && c < {depth}; c++, out += {width}) {{",
-        f"      const float *const y = x + c * {sc} + r * {sr} + k * {sk};",
-        f"      for (int64_t f = 0; f < some; f++) out[f] = y[f * {sf}];",
-        f"      for (int64_t f = some; f < {width}; f++) out[f] = 0;",
+        f"    for (int64_t b = 0; b < {depth}; b += {BLOCK}, x += {BLOCK * sc}) {{",
+        f"      const int64_t n = {depth} - b < {inside} ? {depth} - b : {inside};",
+        f"      if (some < {width})",
+        f"        __builtin_memset(out, 0, n * {4 * taps * width});",
+        "      for (int64_t f = 0; f < some; f++)",
+        f"      for (int64_t r = 0; r < {rows}; r++)",
+        f"      for (int64_t k = 0; k < {columns}; k++) {{",
+        f"        const float *const y = x + f * {sf} + r * {sr} + k * {sk};",
+        f"        float *const o = out + (r * {columns} + k) * n * {width} + f;",
+        f"        for (int64_t c = 0; c < n; c++) o[c * {width}] = y[c * {sc}];",
+        "      }",
+        f"      out += n * {taps * width};",
         "    }",
         "  }",
         "}",
