@@ -8,7 +8,7 @@ from html import escape
 
 from intaglio.compiler.ir import Function, State
 from intaglio.compiler.text import print_function
-from intaglio.tools.diagram import diagram
+from intaglio.tools.diagram import Diagram
 from intaglio.tools.drawing import svg
 from intaglio.tools.show import safe, safe_lines, signature
 
@@ -22,27 +22,32 @@ summary { cursor: pointer }
 """
 
 
-def page(title: str, functions: Sequence[Function], state: Mapping[str, State]) -> str:
-    """The page of these functions of a program, and the state shown with them."""
+def page(
+    title: str,
+    functions: Sequence[Function],
+    drawn: Sequence[Diagram],
+    state: Mapping[str, State],
+) -> str:
+    """The page of these functions of a program, as drawn, and the state shown with them."""
     rows = [_row([" = ".join(s.names), str(s.type), s.kind]) for s in state.values()]
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         f"<title>{escape(safe(title))}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(safe(title))}</h1>",
-        *map(_section, functions),
+        *map(_section, functions, drawn),
         *(["<h2>state</h2><table>", *rows, "</table>"] if rows else []),
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _section(function: Function) -> str:
+def _section(function: Function, drawn: Diagram) -> str:
     text = escape(safe_lines(print_function(function)))
     return (
         f"<h2><code>{escape(signature(function))}</code></h2>\n"
         f"<details open><summary>graph</summary>"
-        f'<div class="drawing">{svg([diagram(function)])}</div></details>\n'
+        f'<div class="drawing">{svg([drawn])}</div></details>\n'
         f"<details><summary>text</summary><pre>{text}</pre></details>"
     )
 

@@ -53,17 +53,21 @@ def signature(function: Function) -> str:
 
 
 def table(rows: Iterable[Sequence[object]], indent: str = "") -> str:
-    """Rows as aligned columns: numbers to the right, all else to the left."""
-    texts = [[(safe(cell), isinstance(cell, int | float)) for cell in row] for row in rows]
-    widths = [max(len(row[k][0]) for row in texts) for k in range(len(texts[0]))] if texts else []
-    lines = []
-    for row in texts:
-        cells = [
-            text.rjust(width) if right else text.ljust(width)
-            for (text, right), width in zip(row, widths, strict=True)
-        ]
-        lines.append(indent + "  ".join(cells).rstrip())
-    return "\n".join(lines)
+    """Rows as aligned columns: numbers, and what stands above nothing but numbers, to the right,
+    all else to the left."""
+    kept = [list(row) for row in rows]
+    if not kept:
+        return ""
+    columns = []
+    for cells in zip(*kept, strict=True):
+        texts = [safe(cell) for cell in cells]
+        width = max(map(len, texts))
+        rights = [isinstance(cell, int | float) for cell in cells]
+        rights[0] |= len(rights) > 1 and all(rights[1:])
+        columns.append(
+            [t.rjust(width) if r else t.ljust(width) for t, r in zip(texts, rights, strict=True)]
+        )
+    return "\n".join(indent + "  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def show_time(seconds: float) -> str:

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from intaglio.compiler.passes import PIPELINE
-from intaglio.tools.diagram import Box, Diagram, diagram
-from intaglio.tools.drawing import dot, svg
-from intaglio.tools.layout import GAP, lay_out
+from intaglio.tools.diagram import diagram
 from tests.tools import programs
 from tests.tools.commands import here
 
@@ -93,42 +91,8 @@ def test_html_is_one_page_without_scripts(model: Path) -> None:
 def test_dot_has_every_box_and_arrow(model: Path) -> None:
     made = diagram(programs.program().functions["train_step"])
     text = here("dump", model, "--function", "train_step", "--format", "dot").out
-    assert len(re.findall(r"n0_\d+ \[label", text)) == len(made.boxes)
-    assert len(re.findall(r"n0_\d+ -> n0_\d+;", text)) == len(made.arrows)
-
-
-@pytest.mark.parametrize("payload", ['"]; evil [label="', "\\", 'a\\"b', "<b>&amp;</b>", "\x00\n"])
-def test_drawings_escape_text(payload: str) -> None:
-    made = Diagram(payload)
-    made.add(Box("node", payload, payload, payload))
-    root = ET.fromstring(svg([made]))
-    assert len(root.findall(f".//{SVG}rect[@class='box']")) == 1
-    plain = Diagram("name")
-    plain.add(Box("node", "title", "detail", "tip"))
-    strings = r'"(?:[^"\\\n]|\\.)*"'
-    assert re.sub(strings, "S", dot([made])) == re.sub(strings, "S", dot([plain]))
-
-
-def test_boxes_do_not_overlap_and_arrows_go_down() -> None:
-    made = diagram(programs.program().functions["train_step"])
-    layout = lay_out(made)
-    for layer in layout.layers:
-        for left, right in zip(layer, layer[1:], strict=False):
-            space = layout.x[right] - layout.x[left]
-            assert space >= (layout.widths[left] + layout.widths[right]) / 2 + GAP - 1e-6
-    for path in layout.paths:
-        assert all(layout.y(a) < layout.y(b) for a, b in zip(path, path[1:], strict=False))
-    assert sorted(box for layer in layout.layers for box in layer) == list(range(len(layout.x)))
-
-
-def test_long_chains_are_laid_out_quickly() -> None:
-    made = Diagram("chain")
-    first = made.add(Box("argument", "x"))
-    last = first
-    for _ in range(3000):
-        last = made.add(Box("node", "add"), [first, last])
-    layout = lay_out(made)
-    assert len(layout.layers) == 3001
+    assert len(re.findall(r"^ +n0_\d+ \[label", text, re.MULTILINE)) == len(made.boxes)
+    assert len(re.findall(r"n0_\d+ -> n0_\d+ ", text)) == len(made.arrows)
 
 
 def test_compiled_views_exclude_formats(model: Path) -> None:
