@@ -182,7 +182,7 @@ def _moving(x: Tensor, items: list[Any]) -> list[tuple[int, Tensor]]:
     found: list[tuple[int, Tensor]] = []
     axis = 0
     for k, item in enumerate(items):
-        if isinstance(item, slice) and (is_traced(item.start) or is_traced(item.stop)):
+        if isinstance(item, slice) and (_is_data(item.start) or _is_data(item.stop)):
             found.append((axis, _places(x, axis, item)))
             items[k] = slice(None)
         mask = _is_array(item) and _as_index(item).dtype is boolean
@@ -190,10 +190,15 @@ def _moving(x: Tensor, items: list[Any]) -> list[tuple[int, Tensor]]:
     return found
 
 
+def _is_data(end: Any) -> bool:
+    """Whether an end of a slice is a tensor of a trace."""
+    return isinstance(end, Tensor) and modes.trace is not None
+
+
 def _places(x: Tensor, axis: int, item: slice) -> Tensor:
     """The places that `start : start + n` covers; negative ones are counted from the end."""
     start, length = item.start, None
-    if is_traced(start) and item.step in (None, 1) and item.stop is not None:
+    if _is_data(start) and item.step in (None, 1):
         length = known_difference(start, item.stop)
     if length is None or length < 0:
         from intaglio._trace_errors import data_dependent

@@ -30,9 +30,9 @@ COUNTS: Final = 8 * 2048 * 4
 """Bytes for the numbers of elements of each digit."""
 
 KEYS: Final = {
-    "f32": ("uint32_t u; memcpy(&u, &x, 4);", "x != x ? 0xffffffffu : x == 0 ? 0x80000000u : "
+    "f32": ("const uint32_t u = ig1_bitcast_f32_u32(x);", "x != x ? 0xffffffffu : x == 0 ? 0x80000000u : "
             "u >> 31 ? ~u : u | 0x80000000u"),
-    "f64": ("uint64_t u; memcpy(&u, &x, 8);", "x != x ? 0xffffffffffffffffull : x == 0 ? "
+    "f64": ("const uint64_t u = (uint64_t)ig1_bitcast_f64_i64(x);", "x != x ? 0xffffffffffffffffull : x == 0 ? "
             "0x8000000000000000ull : u >> 63 ? ~u : u | 0x8000000000000000ull"),
     "i64": ("", "(uint64_t)x ^ 0x8000000000000000ull"),
 }  # fmt: skip
@@ -149,7 +149,7 @@ static @_pair *@_sort(@_pair *a, @_pair *b, int64_t n, uint32_t *counts) {{
   }}
   const int width = n > 12000 ? 11 : 8, passes = ({bits} + width - 1) / width;
   const uint64_t mask = ((uint64_t)1 << width) - 1;
-  memset(counts, 0, (size_t)passes * (mask + 1) * 4);
+  __builtin_memset(counts, 0, (uint64_t)passes * (mask + 1) * 4);
   for (int64_t i = 0; i < n; i++) {{
     uint64_t key = @_bits(a[i]);
     for (int k = 0; k < passes; k++, key >>= width) counts[((uint64_t)k << width) + (key & mask)]++;
