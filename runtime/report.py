@@ -124,12 +124,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What became of a function: its steps, why neighbours were not fused, the peak of memory."""
+    """What became of a function: its steps, why neighbours were not fused, which values are not
+    stored row-major and why convolutions are, the peak of memory."""
 
     function: str
     forms: str
     steps: tuple[Step, ...]
     apart: tuple[str, ...]
+    storages: tuple[str, ...]
     memory: Plan | None
 
     def __str__(self) -> str:
@@ -139,6 +141,9 @@ class Explanation:
         if self.apart:
             lines.append("not fused:")
         lines += [f"  {printable(reason)}" for reason in self.apart]
+        if self.storages:
+            lines.append("storage:")
+        lines += [f"  {printable(line)}" for line in self.storages]
         if self.memory is not None:
             lines.append(str(self.memory))
         return "\n".join(lines)
@@ -148,6 +153,7 @@ def explain(executable: Executable, given: Mapping[str, int]) -> Explanation:
     """What the compiler makes of a function: for given sizes, or without any for all sizes."""
     from intaglio.compiler.lower import lower
     from intaglio.compiler.passes.fuse import Refusal
+    from intaglio.compiler.passes.layout import layout
     from intaglio.runtime.compile import optimised
 
     fixed = not executable.signature.symbols
@@ -166,6 +172,7 @@ def explain(executable: Executable, given: Mapping[str, int]) -> Explanation:
         executable.forms(),
         steps,
         tuple(map(str, refusals)),
+        layout(graph).lines if executable.device is None else (),
         None if sizes is None else plan_of(executable, given),
     )
 

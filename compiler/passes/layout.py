@@ -27,10 +27,12 @@ NONE = (0, 0)
 
 @dataclass(frozen=True)
 class Layout:
-    """The storages of values that are not row-major, and why convolutions have none."""
+    """The storages of values that are not row-major, and why convolutions have none. `lines` says
+    both for people."""
 
     storages: Mapping[Value, Storage] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 def layout(graph: Graph) -> Layout:
@@ -51,7 +53,17 @@ def layout(graph: Graph) -> Layout:
             place = f" ({describe(node.where)})" if node.where else ""
             refusals.append(f"conv{place}: row-major: {shape}")
     blocked = _in_blocks(graph, convolutions)
-    return Layout(_with_halos(blocked, convolutions), tuple(refusals))
+    storages = _with_halos(blocked, convolutions)
+    lines = [_line(graph, value, storage) for value, storage in storages.items()]
+    return Layout(storages, tuple(refusals), (*lines, *refusals))
+
+
+def _line(graph: Graph, value: Value, storage: Storage) -> str:
+    """What is said of a stored value."""
+    node = graph.producers[value]
+    place = f" ({describe(node.where)})" if node.where else ""
+    halo = ", ".join(f"{low}+{high}" for low, high in storage.halo[2:])
+    return f"{value.type}{place}: channels in blocks of {BLOCK}, zeros around it: {halo}"
 
 
 def kernel_in(node: Node, *names: str) -> Node | None:

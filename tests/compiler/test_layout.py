@@ -149,6 +149,8 @@ def test_what_a_region_makes_is_stored_in_blocks_with_the_halo_its_readers_want(
     assert by_shape[(1, 64, 8, 8)] == Storage.of_image(((0, 0), (0, 0)), 16)
     halos = [s.halo[2] for v, s in found.items() if v.type.shape == (1, 64, 4, 4)]
     assert sorted(halos) == [(0, 0), (2, 2)]
+    said = "f32[1,64,4,4]: channels in blocks of 16, zeros around it: 2+2, 2+2"
+    assert said in layout(graph).lines
     assert not any(v in found for v in graph.inputs)
 
 
@@ -190,6 +192,7 @@ def test_why_a_convolution_stays_row_major(
     found = layout(Graph((x, w), tuple(g.nodes), (y,)))
     assert not found.storages
     assert reason in found.refusals[0]
+    assert found.lines == found.refusals
 
 
 def test_functions_that_train_stay_row_major() -> None:
