@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Union
 
-from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.errors import ArgumentError, ShapeError, TraceError
 
 UNBOUNDED: Final = (1 << 63) - 1
 """The largest size there is; the upper bound of a symbol that names none."""
@@ -118,6 +118,18 @@ class Dim:
         return _product(self, other) if isinstance(other, int | Dim) else NotImplemented
 
     __rmul__ = __mul__
+
+    def __lt__(self, other: Size) -> bool:
+        return _decided(self, "<", other)
+
+    def __le__(self, other: Size) -> bool:
+        return _decided(self, "<=", other)
+
+    def __gt__(self, other: Size) -> bool:
+        return _decided(other, "<", self)
+
+    def __ge__(self, other: Size) -> bool:
+        return _decided(other, "<=", self)
 
     def __floordiv__(self, other: Size) -> Size:
         return floordiv(self, other) if isinstance(other, int | Dim) else NotImplemented
@@ -334,6 +346,25 @@ def compare(left: Size, right: Size) -> int | None:
     if high < 0:
         return -1
     return None
+
+
+def _decided(left: Size, relation: str, right: Size) -> bool:
+    """What Python code that compares sizes gets to see; raises `TraceError` where the bounds of the
+    symbols leave it open."""
+    if not isinstance(left, int | Dim) or not isinstance(right, int | Dim):
+        return NotImplemented  # type: ignore[no-any-return]  # Python asks the other operand
+    low, high = bounds(left - right)
+    limit = 0 if relation == "<=" else -1
+    if high <= limit or low > limit:
+        return high <= limit
+    named = ", ".join(
+        f"{s.name} from {s.low} to {'any size' if s.high >= UNBOUNDED else s.high}"
+        for s in symbols(left, right).values()
+    )
+    raise TraceError(
+        f"{left} {relation} {right}: not the same for all sizes ({named}), so Python can't choose"
+        " when tracing; bound the size, as in Dim('n', min=1, max=128), or trace with a number"
+    )
 
 
 def symbols(*sizes: Size) -> dict[str, Symbol]:

@@ -6,7 +6,7 @@ import pytest
 
 from intaglio.compiler import dims
 from intaglio.compiler.dims import Constraint, Dim
-from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.errors import ArgumentError, ShapeError, TraceError
 
 NAMED = {"n": Dim("n", max=9), "m": Dim("m", max=7), "k": Dim("k", min=0, max=5)}
 
@@ -105,3 +105,15 @@ def test_names_are_checked(name):
 def test_text_is_checked(text):
     with pytest.raises(ShapeError):
         dims.parse_size(text, NAMED)
+
+
+def test_python_compares_sizes_where_their_bounds_decide():
+    n, m = Dim("n", min=2, max=32), Dim("m")
+    assert n <= 32 and not n > 32 and n >= 2 and 1 < n and n < n + m
+    assert not n * m < 2 and max(n, 2) is n and min(n, 40) is n
+    with pytest.raises(TraceError, match=r"n < 10: .*n from 2 to 32.*max=128"):
+        bool(n < 10)
+    with pytest.raises(TraceError, match="m from 1 to any size"):
+        max(n, m)
+    with pytest.raises(TypeError):
+        bool(n < "10")
