@@ -92,10 +92,11 @@ class DeviceArray:
             self.writable,
         )  # fmt: skip
 
-    def reshape(self, *shape: int | Sequence[int]) -> DeviceArray:
-        """The elements in another shape; without a copy where strides allow."""
+    def reshape(self, *shape: Any) -> DeviceArray:
+        """The elements in another shape, given as a tuple or one by one; without a copy where
+        strides allow."""
         first = shape[0] if len(shape) == 1 else shape
-        wanted = (first,) if isinstance(first, int) else tuple(first)
+        wanted: tuple[int, ...] = (first,) if isinstance(first, int) else tuple(first)
         if -1 in wanted:
             rest = -math.prod(wanted)
             wanted = tuple(self.size // rest if n == -1 else n for n in wanted)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -19,6 +18,9 @@ from intaglio.runtime.device.driver import REMEDY, Driver, find_driver
 from intaglio.runtime.device.memory import MemoryStatistics, Pool
 
 T = TypeVar("T")
+
+_devices: Final[dict[tuple[int, int], Device]] = {}  # a device keeps its driver, so ids last
+_opening: Final = threading.Lock()
 
 
 class Device:
@@ -148,23 +150,13 @@ def find_device(name: str) -> Device:
     kind, _, number = str(name).partition(":")
     if kind != "cuda" or (number and not number.isdecimal()):
         raise DeviceError(f"there is no device {name!r}: write 'cpu', 'cuda' or 'cuda:1'")
-    return _device(find_driver(), int(number or 0))
-
-
-@functools.lru_cache(maxsize=64)
-def _device(driver: Driver, number: int) -> Device:
-    count = driver.count()
-    if number >= count:
-        raise DeviceError(
-            f"there is no device 'cuda:{number}': this machine has {count or 'no'} GPUs; {REMEDY}"
-            if not count
-            else f"there is no device 'cuda:{number}': this machine has {count}"
-        )
-    return Device(driver, number)
-
-
-def canonical(name: Any) -> str:
-    """How a device is called: `cpu`, or `cuda:0` for `cuda`. Raises `DeviceError` for a device
-    that is not there."""
-    text = str(name)
-    return "cpu" if text.split(":")[0] == "cpu" else find_device(text).name
+    driver, place = find_driver(), int(number or 0)
+    with _opening:
+        found = _devices.get((id(driver), place))
+        if found is None:
+            count = driver.count()
+            if place >= count:
+                has = f"this machine has {count}" if count else f"this machine has none; {REMEDY}"
+                raise DeviceError(f"there is no device 'cuda:{place}': {has}")
+            found = _devices[id(driver), place] = Device(driver, place)
+        return found

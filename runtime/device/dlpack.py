@@ -78,15 +78,17 @@ def export(array: DeviceArray) -> Any:
     return _api.PyCapsule_New(place, FRESH, _forget)
 
 
-@_Deleter
-def _delete(managed: Any) -> None:
+def _let_go(managed: Any) -> None:
     _exported.pop(ctypes.addressof(managed.contents), None)
 
 
-@_Destructor
-def _forget(capsule: int) -> None:
+def _drop_capsule(capsule: int) -> None:
     if _is_valid(capsule, FRESH):  # nobody took it
         _exported.pop(_pointer(capsule, FRESH), None)
+
+
+_delete: Final = _Deleter(_let_go)
+_forget: Final = _Destructor(_drop_capsule)
 
 
 class _Taken:
@@ -124,12 +126,14 @@ def _type_of(dtype: np.dtype[Any]) -> _Type:
 
 
 def _dtype_of(type: _Type) -> np.dtype[Any]:
-    kind = {FLOAT: "f", INT: "i", UINT: "u"}.get(type.code)
-    if type.lanes == 1 and type.bits % 8 == 0:
+    code, bits = int(type.code), int(type.bits)
+    kind = {FLOAT: "f", INT: "i", UINT: "u"}.get(code)
+    if type.lanes == 1 and bits in (8, 16, 32, 64):
         if kind is not None:
-            return np.dtype(f"{kind}{type.bits // 8}")
-        if type.code == BFLOAT and type.bits == 16:
-            return np.dtype(ml_dtypes.bfloat16)
-        if type.code == BOOL and type.bits == 8:
+            return np.dtype(f"{kind}{bits // 8}")
+        if (code, bits) == (BFLOAT, 16):
+            made: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+            return made
+        if (code, bits) == (BOOL, 8):
             return np.dtype(np.bool_)
-    raise DTypeError(f"DLPack: no dtype here has the code {type.code} and {type.bits} bits")
+    raise DTypeError(f"DLPack: no dtype here has the code {code} and {bits} bits")

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from intaglio.compiler.dims import Dim
+from intaglio.compiler.dims import Dim, Size
 from intaglio.compiler.errors import DeviceError, Error
 from intaglio.compiler.ir import Graph
 from intaglio.compiler.loop import Buffer, Const, Load, Operand, Position, Unfusable
@@ -100,6 +100,11 @@ def _kernel(device: Device, key: tuple[Any, ...], make: Callable[[], Graph]) -> 
     return device.kept(("eager", *key), lambda: Executable(make(), general=True, device=device))
 
 
+def numbers(sizes: Sequence[Size]) -> tuple[int, ...]:
+    """Sizes that are all known."""
+    return tuple(n for n in sizes if isinstance(n, int))
+
+
 def _dense(array: DeviceArray) -> DeviceArray:
     return array if array.is_dense else array.copy()
 
@@ -118,12 +123,12 @@ def number_on(device: Device, array: Array) -> DeviceArray:
     """An array that holds one number, on the device: stored once, not to be written."""
     first = np.asarray(array[(slice(0, 1),) * array.ndim]).reshape(())
     key = ("number", array.dtype, first.tobytes())
-    numbers: dict[Any, DeviceArray] = device.kept("numbers", dict)
-    if len(numbers) > SCALARS:
-        numbers.clear()
-    found = numbers.get(key)
+    kept: dict[Any, DeviceArray] = device.kept("numbers", dict)
+    if len(kept) > SCALARS:
+        kept.clear()
+    found = kept.get(key)
     if found is None:
-        found = numbers[key] = device.upload(first)
+        found = kept[key] = device.upload(first)
         found.writable = False
     return found.look(array.shape, (0,) * array.ndim, 0)
 
@@ -154,7 +159,9 @@ def _created(
     except Unfusable:
         value = None
     if isinstance(value, Const):
-        number = np.broadcast_to(np.array(value.value).astype(result.dtype.numpy), result.shape)
+        number = np.broadcast_to(
+            np.array(value.value).astype(result.dtype.numpy), numbers(result.shape)
+        )
         return lambda: (_number(device, rule.name, number),)
     return lambda: tuple([device.upload(y) for y in inner()])
 
@@ -171,7 +178,7 @@ def _looking(
     if len(types) != 1 or view_of(node, View(0, 0, dense(types[0].shape))) is None:
         return None
     shape, size = node.output.type.shape, types[0].dtype.size
-    sizes = tuple(n for n in shape if isinstance(n, int))
+    sizes = numbers(shape)
     known: dict[tuple[int, ...], tuple[tuple[int, ...], int]] = {}
 
     def look(array: DeviceArray) -> tuple[DeviceArray, ...]:
@@ -182,13 +189,13 @@ def _looking(
             made = view_of(node, View(0, 0, tuple(s // size for s in array.strides)))
             if made is None:
                 return look(array.copy())
-            found = known[array.strides] = _numbers(made, size)
+            found = known[array.strides] = _in_bytes(made, size)
         return (array.look(sizes, *found),)
 
     return look
 
 
-def _numbers(view: View, size: int) -> tuple[tuple[int, ...], int]:
+def _in_bytes(view: View, size: int) -> tuple[tuple[int, ...], int]:
     """A view's strides and offset in bytes."""
     strides = tuple(s * size for s in view.strides if isinstance(s, int))
     assert isinstance(view.offset, int)
@@ -231,7 +238,7 @@ def _pointwise(
     result: TensorType,
     attributes: Mapping[str, Any],
 ) -> Evaluator:
-    shape = tuple(n for n in result.shape if isinstance(n, int))
+    shape = numbers(result.shape)
     dtypes = tuple(t.dtype for t in types)
     known: dict[Any, tuple[Executable, list[tuple[int, ...]], tuple[int, ...]]] = {}
 
@@ -263,7 +270,8 @@ def _pointwise(
         kernel, shapes, whole = found
         sizes_alone = DeviceArray(device, None, 0, result.dtype.numpy, whole)  # nobody reads it
         given = [a.look(s, None, 0) for a, s in zip(arrays, shapes, strict=True)]
-        return (kernel([sizes_alone, *given])[0].reshape(shape),)
+        made: Any = kernel([sizes_alone, *given])[0]
+        return (made.reshape(shape),)
 
     return run
 
@@ -290,17 +298,18 @@ def _reduction(
         for reduced, group in itertools.groupby(range(type.rank), lambda k: k in axes)
     ]
     reduced = tuple(k for k, (inside, _) in enumerate(groups) if inside)
-    merged = [size for _, size in groups]
+    merged = numbers([size for _, size in groups])
     wide = type.with_shape(*(Dim(f"d{k}") for k in range(len(groups))))
     kernel = _kernel(
         device,
         (rule.name, type.dtype.name, len(groups), reduced),
         lambda: _one(rule, [wide], {"axes": reduced}),
     )
-    shape = result.shape
+    shape = numbers(result.shape)
 
     def run(x: DeviceArray) -> tuple[DeviceArray, ...]:
-        return (kernel([_dense(x).reshape(merged)])[0].reshape(shape),)
+        made: Any = kernel([_dense(x).reshape(merged)])[0]
+        return (made.reshape(shape),)
 
     return run
 
@@ -310,7 +319,7 @@ def _product(
 ) -> Evaluator:
     dtype, batched = types[0].dtype, types[0].rank > 2
     outer = (math.prod(types[0].shape[:-2]),) if batched else ()
-    shape = result.shape
+    shape = numbers(result.shape)
 
     def flat(x: DeviceArray) -> tuple[DeviceArray, bool]:
         """The operand with at most one batch dim, and whether its last two dims are swapped."""
@@ -337,7 +346,8 @@ def _product(
         (a, left), (b, right) = flat(a), flat(b)
         key = (rule.name, dtype.name, batched, left, right)
         kernel = _kernel(device, key, lambda: graph(left, right))
-        return (kernel([a, b])[0].reshape(shape),)
+        made: Any = kernel([a, b])[0]
+        return (made.reshape(shape),)
 
     return run
 

@@ -99,7 +99,9 @@ class CudaForm:
     def _made(self, sizes: Sizes) -> Plan:
         layout = self.planner.layout(sizes)
         scratch, dims, error, plain = range(self._count, self._count + 4)
-        starts, buffers, offsets = [], [], []
+        starts: list[Started] = []
+        buffers: list[int] = []
+        offsets: list[int] = []
         for item in concrete(self.lowered.launches, sizes.by_name):
             first = 8 * len(buffers)
             buffers += [b for b, _ in item.pointers] + [scratch, dims, error, plain]
@@ -161,7 +163,7 @@ class CudaForm:
     def _start(self, plan: Plan) -> None:
         """Start all kernels."""
         arguments = plan.bases[plan.buffers] + plan.offsets
-        raw = memoryview(arguments).cast("B") if len(arguments) else memoryview(b"")
+        raw = arguments.view(np.uint8).data
         launch = self.device.driver.launch
         if self._timed is not None:
             self._timed.append(self._start_timed(plan, raw))
