@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from intaglio.compiler.codegen.c import CPrinter, kernel_text, scratch_bytes
-from intaglio.compiler.dims import Dim, Size, loop_variable, maximum
+from intaglio.compiler.dims import Size, maximum
 from intaglio.compiler.dtypes import dtype_of
 from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Literal, Node, Value
@@ -39,7 +39,8 @@ def kernel_of(op: Op) -> str | None:
 
 
 class Lowering:
-    """One function being lowered; `TemplateLowering` adds the kernel templates."""
+    """One function being lowered; `LoopLowering` adds loops, `TemplateLowering` the kernel
+    templates."""
 
     def __init__(
         self,
@@ -61,6 +62,10 @@ class Lowering:
         self.inputs: list[int] = []
         self._in_place = in_place or {}
         self._assigned: dict[Value, View] = {}
+        self._also: dict[Value, list[View]] = {}
+        """Further places where a value that has one is wanted."""
+        self._stored: dict[Value, list[View]] = {}
+        """Those of them to which it was written."""
         self._outputs: list[View] = []
         self._checked: set[tuple[Value, Size]] = set()
         self._seen: set[Graph] = set()
@@ -89,21 +94,31 @@ class Lowering:
 
     def _assign(self, graph: Graph, value: Value, view: View) -> None:
         """Let the node that makes a value, or what it is a reshape of, write to this place."""
-        node = graph.producers.get(value)
+        node, source = graph.producers.get(value), value
         while node is not None and op_named(node.op).keeps_order:
-            value = node.inputs[0]
-            node = graph.producers.get(value)
-        if node is not None and value not in self._assigned:
-            shape = value.type.shape
-            self._assigned[value] = View(
-                view.buffer, view.offset, dense(shape), view.other, view.round
-            )
-            if op_named(node.op).updates_operand and is_last_use(graph, node):
-                self._assign(graph, node.inputs[0], view)
+            source = node.inputs[0]
+            node = graph.producers.get(source)
+        if node is None:
+            return
+        if source in self._assigned:
+            if source is value:
+                self._also.setdefault(value, []).append(view)
+            return
+        if source is value:
+            self._assigned[value] = view
+        elif view.is_dense(value.type.shape):
+            strides = dense(source.type.shape)
+            self._assigned[source] = View(view.buffer, view.offset, strides, view.other, view.round)
+        else:
+            return
+        if op_named(node.op).updates_operand and is_last_use(graph, node):
+            before = node.inputs[0]
+            if before not in self._assigned:
+                self._assign(graph, before, self._assigned[source])
 
     def _deliver(self, value: Value, view: View) -> None:
         """Copy a value to where it is wanted, unless it is there."""
-        if self.views[value] != view:
+        if self.views[value] != view and view not in self._stored.get(value, ()):
             self._copy(value, self.views[value], view)
 
     def _nodes(self, graph: Graph) -> None:
@@ -129,11 +144,15 @@ class Lowering:
     def _same(self, value: Value, known: Value) -> None:
         """Say that a value is another one, which lies in memory."""
         self.views[value] = self.views[known]
+        if known in self._stored:
+            self._stored[value] = self._stored[known]
 
     def _want(self, value: Value, outer: Value) -> None:
         """Let a value go where the value that it is outside of its group is wanted."""
         if outer in self._assigned:
             self._assigned[value] = self._assigned[outer]
+        if outer in self._also:
+            self._also[value] = self._also[outer]
 
     def _buffer(self, type: TensorType, view: View, role: str) -> Buffer:
         return Buffer(type.dtype, type.shape, view.strides, role, view.blocks)
@@ -157,7 +176,7 @@ class Lowering:
             self._scan(node)
             return
         if isinstance(body, Graph):
-            body = body if body not in self._seen else _fresh(body)
+            body = body if body not in self._seen else fresh(body)
             self._seen.add(body)
             for inner, outer in zip(body.inputs, node.inputs, strict=True):
                 self._same(inner, outer)
@@ -189,7 +208,7 @@ class Lowering:
             self.timeline.born(number)
             copied = View(number, 0, dense(source.type.shape))
             wanted = self._assigned.get(node.output)
-            if wanted is not None:
+            if wanted is not None and wanted.is_dense(node.output.type.shape):
                 copied = View(
                     wanted.buffer, wanted.offset, copied.strides, wanted.other, wanted.round
                 )
@@ -231,7 +250,11 @@ class Lowering:
                 places[buffer] = View(number, 0, buffer.strides)
             kernels = made.kernels
         else:
-            kernels = [map_kernel(graph, memory, pairs)]
+            also = self._further(results)
+            places |= {b: w for _, b, w in also}
+            kernels = [map_kernel(graph, memory, pairs + [(v, b) for v, b, _ in also])]
+            for value, _, view in also:
+                self._stored.setdefault(value, []).append(view)
         for value, _, view in results:
             self.views[value] = view
         for kernel in kernels:
@@ -261,6 +284,16 @@ class Lowering:
                 del self.views[value]
             found.append((value, self._buffer(value.type, view, "output"), view))
         return found
+
+    def _further(
+        self, results: Sequence[tuple[Value, Buffer, View]]
+    ) -> list[tuple[Value, Buffer, View]]:
+        """The further places where a group's outputs are wanted."""
+        return [
+            (v, self._buffer(v.type, view, "output"), view)
+            for v, _, _ in results
+            for view in self._also.get(v, ())
+        ]
 
     # ------------------------------------------------------------------------------------ kernels
 
@@ -356,45 +389,8 @@ class Lowering:
     # --------------------------------------------------------------------------------------- scan
 
     def _scan(self, node: Node) -> None:
-        """A loop of steps. A carry has two buffers that take turns: round t reads one and writes
-        the other."""
-        body = node.attributes["body"]
-        carries, xs = node.attributes["carries"], node.attributes["xs"]
-        length = node.attributes["length"]
-        assert isinstance(body, Graph) and isinstance(carries, int) and isinstance(xs, int)
-        assert isinstance(length, int | Dim)
-        time = loop_variable("t", length)
-        at: Size = length - 1 - time if node.attributes["reverse"] else time
-        turns = [self._carry(v) for v in node.inputs[:carries]]
-        stacks = [self._place(v) for v in node.outputs[carries:]]
-        self.timeline.open_loop(time, length)
-        given = [View(a, 0, dense(v.type.shape), b, time)
-                 for (a, b), v in zip(turns, node.inputs, strict=False)]  # fmt: skip
-        given += [_slice(self.views[v], at) for v in node.inputs[carries : carries + xs]]
-        given += [self.views[v] for v in node.inputs[carries + xs :]]
-        body = _fresh(body)
-        self.views.update(zip(body.inputs, given, strict=True))
-        wanted = [View(b, 0, dense(v.type.shape), a, time)
-                  for (a, b), v in zip(turns, node.inputs, strict=False)]  # fmt: skip
-        wanted += [_slice(stack, at) for stack in stacks]
-        for value, view in zip(body.outputs, wanted, strict=True):
-            self._assign(body, value, view)
-        self._nodes(body)
-        for value, view in zip(body.outputs, wanted, strict=True):
-            self._deliver(value, view)
-        for a, b in turns:
-            self.timeline.touch_all((a, b))
-        self.timeline.close_loop()
-        for value, (a, b) in zip(node.outputs, turns, strict=False):
-            last = View(a, 0, dense(value.type.shape), b, length)
-            self._copy(value, last, self._place(value))
-
-    def _carry(self, value: Value) -> tuple[int, int]:
-        pair = (self.memory.temporary(value.type), self.memory.temporary(value.type))
-        for number in pair:
-            self.timeline.born(number)
-        self._copy(value, self.views[value], View(pair[0], 0, dense(value.type.shape)))
-        return pair
+        """A loop of steps."""
+        raise NotImplementedError
 
 
 def is_last_use(graph: Graph, node: Node) -> bool:
@@ -411,12 +407,6 @@ def is_last_use(graph: Graph, node: Node) -> bool:
     return looks.isdisjoint(graph.outputs)
 
 
-def _slice(view: View, at: Size) -> View:
-    """The part of a stack at a position of its leading dim."""
-    offset = view.offset + at * view.strides[0]
-    return View(view.buffer, offset, view.strides[1:], view.other, view.round)
-
-
 def same_places(
     pairs: Sequence[tuple[Buffer, Buffer]], buffers: Sequence[Buffer], places: Mapping[Buffer, View]
 ) -> tuple[tuple[int, int], ...]:
@@ -431,7 +421,7 @@ def same_places(
     return tuple(dict.fromkeys(whole))
 
 
-def _fresh(body: Graph) -> Graph:
+def fresh(body: Graph) -> Graph:
     """The same graph with values and nodes of its own."""
     here = {v: Value(v.type, v.hint) for v in body.inputs}
     nodes = []

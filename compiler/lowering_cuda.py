@@ -42,6 +42,7 @@ class CudaLowering(OrderLowering):
     """One function being lowered to CUDA."""
 
     parts = 64
+    packs_ahead = False
 
     def __init__(
         self, graph: Graph, size_names: Sequence[str], in_place: Mapping[int, int] | None = None

@@ -11,7 +11,8 @@ from intaglio.compiler.dims import maximum
 from intaglio.compiler.dtypes import uint8
 from intaglio.compiler.ir import Graph, Node
 from intaglio.compiler.loop import Buffer, Unfusable
-from intaglio.compiler.lowering import NAME, Lowering, kernel_of, numbers_of, same_places
+from intaglio.compiler.lowering import NAME, kernel_of, numbers_of, same_places
+from intaglio.compiler.lowering_loops import LoopLowering
 from intaglio.compiler.op import op_named
 from intaglio.compiler.packing import packed_buffer, packing_of
 from intaglio.compiler.schedule.conv_kernels import convolution_kernels
@@ -27,7 +28,7 @@ CONVOLUTIONS = frozenset({"conv", "conv_input", "conv_weight"})
 """The templates that `schedule.convolution` describes."""
 
 
-class TemplateLowering(Lowering):
+class TemplateLowering(LoopLowering):
     """One function being lowered, with all kernel templates."""
 
     def _template(self, graph: Graph, templates: Sequence[Node], where: Places) -> None:
@@ -50,6 +51,10 @@ class TemplateLowering(Lowering):
         packing = packing_of(node, self.views[node.inputs[1]], self.packings.inputs)
         shape = node.inputs[1].type.shape
         packed = None if packing is None else packed_buffer(packing, shape)
+        if packing is None:
+            packed, view = self._packed_ahead(node.inputs[1])
+            if packed and view:
+                places[packed] = view
         made, buffers, pack, same = product_of_group(
             graph, node, memory, [(v, b) for v, b, _ in results], NAME, self._printer, packed
         )

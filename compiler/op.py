@@ -186,6 +186,11 @@ class Op:
         stands for each of theirs; None where the op can't."""
         return None
 
+    def placements(self, *types: TensorType, **attributes: Any) -> tuple[Shape, ...] | None:
+        """Where in the result each operand begins, for ops whose result is the operands side by
+        side and nothing else: they may be made there. None for others."""
+        return None
+
     def with_results(
         self, node: Node, block: str, values: Sequence[Value]
     ) -> tuple[Node, Sequence[Value]] | None:

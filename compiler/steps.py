@@ -153,6 +153,11 @@ class Timeline:
         """Begin a loop of steps."""
         self._open.append(LoopStep(round, length, [], self._next))
 
+    @property
+    def in_loop(self) -> bool:
+        """Whether a loop is open."""
+        return bool(self._open)
+
     def close_loop(self) -> None:
         """End it."""
         loop = self._open.pop()

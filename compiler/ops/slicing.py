@@ -245,6 +245,15 @@ class Concat(Op):
         full = [g.like(0.0, x) if d is None else d for d, x in zip(dxs, xs, strict=True)]
         return [g.concat(*full, axis=axis)]
 
+    def placements(self, *types: TensorType, axis: int) -> tuple[Shape, ...]:
+        """One after the other along the axis."""
+        made: list[Shape] = []
+        start: Size = 0
+        for type in types:
+            made.append(tuple(start if k == axis else 0 for k in range(type.rank)))
+            start = start + type.shape[axis]
+        return tuple(made)
+
     def element(self, index: tuple[Position, ...], *xs: Operand, axis: int) -> Expr:
         """A chain of selects by where each operand ends; nothing is loaded outside an operand."""
         made: Expr | None = None
