@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.char_transformer import char_transformer_train
 from benchmarks.frameworks import Build, Framework, Function, Step
+from benchmarks.recurrent import lstm, lstm_char_train
 from benchmarks.networks import image_network, lenet_forward, lenet_train
 
 INFERENCE = ("torch", "torch_jit", "torch_compile")
@@ -163,6 +164,8 @@ WORKLOADS: dict[str, Workload] = {
     "resnet18_b1": Workload(image_network("resnet", "resnet18", 1), INFERENCE + OURS),
     "mobilenetv2_b1": Workload(image_network("mobilenet", "MobileNetV2", 1), INFERENCE + OURS),
     "lenet_train_b64": Workload(lenet_train, ("torch", "torch_compile", *OURS)),
+    "lstm_b16": Workload(lstm, ("torch", "torch_jit", *OURS)),
+    "lstm_char_train": Workload(lstm_char_train, ("torch", *OURS)),
     "eager_add": Workload(eager_add, ("torch", "intaglio_eager"), numpy_add),
     "chained_adds": Workload(chained_adds, ("torch", "intaglio_eager")),
     "eager_tiny_train": Workload(eager_tiny_train, ("torch", *OURS), numpy_tiny_train),

@@ -64,7 +64,7 @@ class Lowering:
         self._assigned: dict[Value, View] = {}
         self._also: dict[Value, list[View]] = {}
         """Further places where a value that has one is wanted."""
-        self._stored: dict[Value, list[View]] = {}
+        self._delivered: dict[Value, list[View]] = {}
         """Those of them to which it was written."""
         self._outputs: list[View] = []
         self._checked: set[tuple[Value, Size]] = set()
@@ -118,7 +118,7 @@ class Lowering:
 
     def _deliver(self, value: Value, view: View) -> None:
         """Copy a value to where it is wanted, unless it is there."""
-        if self.views[value] != view and view not in self._stored.get(value, ()):
+        if self.views[value] != view and view not in self._delivered.get(value, ()):
             self._copy(value, self.views[value], view)
 
     def _nodes(self, graph: Graph) -> None:
@@ -144,8 +144,8 @@ class Lowering:
     def _same(self, value: Value, known: Value) -> None:
         """Say that a value is another one, which lies in memory."""
         self.views[value] = self.views[known]
-        if known in self._stored:
-            self._stored[value] = self._stored[known]
+        if known in self._delivered:
+            self._delivered[value] = self._delivered[known]
 
     def _want(self, value: Value, outer: Value) -> None:
         """Let a value go where the value that it is outside of its group is wanted."""
@@ -254,7 +254,7 @@ class Lowering:
             places |= {b: w for _, b, w in also}
             kernels = [map_kernel(graph, memory, pairs + [(v, b) for v, b, _ in also])]
             for value, _, view in also:
-                self._stored.setdefault(value, []).append(view)
+                self._delivered.setdefault(value, []).append(view)
         for value, _, view in results:
             self.views[value] = view
         for kernel in kernels:

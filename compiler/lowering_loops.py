@@ -188,7 +188,7 @@ class LoopLowering(Lowering):
         """Let operands that a node only sets side by side be made where they will stand: those of
         one maker, if at most one other has to be copied."""
         body = _side_by_side(node)
-        if body is None:
+        if body is None or not self._is_row_major(node.outputs[0]):
             return
         last = body.nodes[-1]
         outer = dict(zip(body.inputs, node.inputs, strict=True))
@@ -198,8 +198,6 @@ class LoopLowering(Lowering):
         if not free or len(set(free.values())) > 1 or len(free) < len(operands) - 1:
             return
         whole = self._place(node.outputs[0])
-        if whole.blocks:
-            return
         starts = op_named(last.op).placements(*(v.type for v in last.inputs), **last.attributes)
         assert starts is not None
         places = []
@@ -212,9 +210,13 @@ class LoopLowering(Lowering):
                 self._assigned[value] = places[-1]
         self._joins[node.outputs[0]] = Join(body, operands, tuple(places))
 
+    def _is_row_major(self, value: Value) -> bool:
+        """Whether a value lies in the order of its dims."""
+        return True
+
     def _can_place(self, graph: Graph, value: Value, maker: Node) -> bool:
         """Whether the node that makes a value can be told where to."""
-        if value in self._assigned or value in graph.outputs:
+        if value in self._assigned or value in graph.outputs or not self._is_row_major(value):
             return False
         carries = maker.attributes.get("carries")
         if kernel_of(op_named(maker.op)) == "scan":

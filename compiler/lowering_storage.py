@@ -54,6 +54,9 @@ class StorageLowering(OrderLowering):
         if known in self._stored:
             self._stored[value] = self._stored[known]
 
+    def _is_row_major(self, value: Value) -> bool:
+        return value not in self._storages
+
     def _want(self, value: Value, outer: Value) -> None:
         super()._want(value, outer)
         if outer in self._storages:
