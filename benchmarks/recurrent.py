@@ -1,4 +1,4 @@
-"""Recurrent networks: an LSTM over a batch of sequences, and a training step of a character LSTM."""
+"""Recurrent networks: an LSTM over sequences, and a training step of a character LSTM."""
 
 from typing import Any
 

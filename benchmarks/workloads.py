@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.char_transformer import char_transformer_train
 from benchmarks.frameworks import Build, Framework, Function, Step
-from benchmarks.recurrent import lstm, lstm_char_train
 from benchmarks.networks import image_network, lenet_forward, lenet_train
+from benchmarks.recurrent import lstm, lstm_char_train
 
 INFERENCE = ("torch", "torch_jit", "torch_compile")
 OURS = ("intaglio_eager", "intaglio_jit", "intaglio_file")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Final
 
 from intaglio._apply import apply
 from intaglio._core import Tensor
 from intaglio._functions_reduce import axis_of
 from intaglio._kind import Kind, kind_of
+from intaglio._modes import modes
 from intaglio._promote import spelled
 from intaglio._structure import flatten, unflatten
 from intaglio._trace import record_body
 from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.ir import Graph
+from intaglio.compiler.passes.keys import graph_key
+
+_BODIES: Final[dict[Hashable, Graph]] = {}
+_MOST_BODIES: Final = 2_000
 
 
 def scan(
@@ -51,6 +57,8 @@ def scan(
         return [*new, *ys]
 
     graph, around = record_body(body, kinds)
+    if modes.trace is None:
+        graph = _known(graph)
     attributes = {
         "body": graph,
         "carries": len(carries),
@@ -62,6 +70,15 @@ def scan(
     y_shape, count = shapes[0]
     stacked = unflatten(y_shape, made[len(carries) :]) if count else None
     return unflatten(carry_shape, made[: len(carries)]), stacked
+
+
+def _known(graph: Graph) -> Graph:
+    """The graph of an earlier loop that does the same at the same places, if there was one: what
+    was prepared for it serves again."""
+    key = (graph_key(graph), *(node.where for node in graph.nodes))
+    if len(_BODIES) >= _MOST_BODIES:
+        _BODIES.clear()
+    return _BODIES.setdefault(key, graph)
 
 
 def _check_carries(new: list[Any], kinds: list[Kind]) -> None:

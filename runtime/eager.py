@@ -18,12 +18,12 @@ from intaglio.compiler.errors import Error
 from intaglio.compiler.interpret import evaluating
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.op import Op, located, op_named, result_types
-from intaglio.compiler.ops.control import CustomVjp
+from intaglio.compiler.ops.control import CustomVjp, Scan
 from intaglio.compiler.ops.elementwise import Elementwise
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places
 from intaglio.runtime.arrays import Array
-from intaglio.runtime.eager_kernels import kernel_evaluator
+from intaglio.runtime.eager_kernels import kernel_evaluator, loop_evaluator
 from intaglio.runtime.prints import emit, exposed_loop, show, shown_text
 
 Evaluator = Callable[..., tuple[Array, ...]]
@@ -32,6 +32,8 @@ Evaluator = Callable[..., tuple[Array, ...]]
 _EVALUATORS: Final[dict[Any, Evaluator]] = {}
 REMEMBERED: Final = 16384
 """Evaluators that `evaluate` keeps; beyond, it starts anew."""
+UNCOMPILED: Final = 2
+"""Runs of a loop before it is compiled: most loops of a program's start run once."""
 REPEATED: Final = 4096
 """Bytes up to which the result of an op without operands is kept and copied."""
 
@@ -183,11 +185,23 @@ def _made_once(rule: Op, attributes: Mapping[str, Any]) -> Evaluator:
 
 def _loop(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Evaluator:
     """An op that holds graphs: its reference, with every node inside run by its own evaluator. What
-    is to be shown inside is shown afterwards."""
+    is to be shown inside is shown afterwards. A loop that runs often is compiled: the same bits."""
     exposed = exposed_loop(rule, types, attributes)
     reference = _reference(rule, attributes if exposed is None else exposed[0])
 
+    compiles = exposed is None and isinstance(rule, Scan) and len(attributes["body"].nodes) > 0
+    compiles = compiles and not any(0 in t.shape for t in types)
+    calls = 0
+    compiled: Evaluator | None = None
+
     def run(*arrays: Array) -> tuple[Array, ...]:
+        nonlocal calls, compiled
+        if compiled is not None:
+            return compiled(*arrays)
+        calls += 1
+        if compiles and calls > UNCOMPILED:
+            compiled = loop_evaluator(rule, types, attributes)
+            return compiled(*arrays)
         with evaluating(evaluate):
             made = reference(*arrays)
         if exposed is None:

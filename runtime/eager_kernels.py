@@ -229,3 +229,22 @@ def _other(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any])
         return tuple(kernel([_dense(a) for a in arrays]))
 
     return run
+
+
+def loop_evaluator(
+    rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]
+) -> Evaluator:
+    """The evaluator of a loop: all its steps as one function, for any number of them."""
+    first, last = attributes["carries"], attributes["carries"] + attributes["xs"]
+    length = Dim("t") if last > first else attributes["length"]
+    open_types = [
+        t.with_shape(length, *t.shape[1:]) if first <= k < last else t for k, t in enumerate(types)
+    ]
+    options = {**attributes, "length": length}
+    key = (rule.name, tuple(map(str, open_types)), tuple(sorted(options.items())))
+    kernel = _calls(_kernel(key, lambda: _one(rule, open_types, options)))
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        return tuple(kernel([_dense(a) for a in arrays]))
+
+    return run
