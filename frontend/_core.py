@@ -495,9 +495,9 @@ def is_tensor(value: object) -> bool:
     return isinstance(value, Tensor)
 
 
-def is_traced(tensor: Tensor) -> bool:
-    """Whether a tensor stands for a value of the program being traced."""
-    return isinstance(tensor._data, Value)
+def is_traced(value: object) -> bool:
+    """Whether a value is a tensor that stands for a value of the program being traced."""
+    return isinstance(value, Tensor) and isinstance(value._data, Value)
 
 
 def _rebuild(cls: type[Tensor], array: Array, requires_grad: bool) -> Tensor:
