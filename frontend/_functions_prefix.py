@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from intaglio._apply import apply, one
 from intaglio._core import Tensor
+from intaglio._functions_device import on_place
 from intaglio._functions_elementwise import where
 from intaglio._functions_reduce import axis_of
 from intaglio._promote import cast, spelled
@@ -68,7 +69,8 @@ def _extremes(name: str, kind: str, x: Tensor, dim: int) -> Extremes:
     values = _along(x, axis, kind)
     plain, best = x.detach(), values.detach()
     met = (plain == best) | (plain != plain)
-    here = one("iota", dtype=int64, shape=tuple(x.shape), axis=axis)
+    counted = one("iota", dtype=int64, shape=tuple(x.shape), axis=axis)
+    here = on_place(counted, x._kind.place)
     return Extremes(values, _along(where(met, here, -1), axis, "max"))
 
 

@@ -30,12 +30,17 @@ COUNTS: Final = 8 * 2048 * 4
 """Bytes for the numbers of elements of each digit."""
 
 KEYS: Final = {
-    "f32": ("const uint32_t u = ig1_bitcast_f32_u32(x);", "x != x ? 0xffffffffu : x == 0 ? 0x80000000u : "
-            "u >> 31 ? ~u : u | 0x80000000u"),
-    "f64": ("const uint64_t u = (uint64_t)ig1_bitcast_f64_i64(x);", "x != x ? 0xffffffffffffffffull : x == 0 ? "
-            "0x8000000000000000ull : u >> 63 ? ~u : u | 0x8000000000000000ull"),
+    "f32": (
+        "const uint32_t u = ig1_bitcast_f32_u32(x);",
+        "x != x ? 0xffffffffu : x == 0 ? 0x80000000u : u >> 31 ? ~u : u | 0x80000000u",
+    ),
+    "f64": (
+        "const uint64_t u = (uint64_t)ig1_bitcast_f64_i64(x);",
+        "x != x ? 0xffffffffffffffffull : x == 0 ? 0x8000000000000000ull"
+        " : u >> 63 ? ~u : u | 0x8000000000000000ull",
+    ),
     "i64": ("", "(uint64_t)x ^ 0x8000000000000000ull"),
-}  # fmt: skip
+}
 """By dtype: the statements and the expression that make the key of x; all others are cast."""
 
 
