@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from intaglio.compiler.ir import Function
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.datasets import DataError, Tell, fit
@@ -14,11 +16,11 @@ from intaglio.runtime.structure import LEAF, by_parameter, flatten, unflatten
 
 
 def call_leaves(function: LoadedFunction, leaves: Sequence[Array]) -> list[Array]:
-    """The results' leaves, in the order of `function.function.results`."""
+    """The results' leaves on the CPU, in the order of `function.function.results`."""
     made = function(*nested(function, leaves))
     results: list[Any] = []
     flatten(function.function.output_structure, made, "the result", results)
-    return results
+    return [r if isinstance(r, np.ndarray) else r.to_host() for r in results]
 
 
 def nested(function: LoadedFunction, leaves: Sequence[Array]) -> list[Any]:

@@ -70,6 +70,15 @@ def _memory(context: click.Context, option: click.Parameter, text: str | None) -
         raise click.BadParameter(str(error)) from None
 
 
+def check_nan_option(command: F) -> F:
+    """Whether calls look for the op that made the first NaN."""
+    return click.option(
+        "--check-nan",
+        is_flag=True,
+        help="Stop at the op and line that a NaN comes from (slow).",
+    )(command)
+
+
 def progress_option(command: F) -> F:
     """Whether a progress bar is shown."""
     return click.option(
@@ -123,9 +132,13 @@ def _parse_sizes(
 
 
 def open_model(
-    path: str, device: str = "cpu", threads: int | None = None, max_memory: int | None = None
+    path: str,
+    device: str = "cpu",
+    threads: int | None = None,
+    max_memory: int | None = None,
+    check_nan: bool = False,
 ) -> Model:
     """The model in a file."""
     from intaglio.runtime.model import load
 
-    return load(path, device, threads, max_memory)
+    return load(path, device, threads, max_memory, check_nan=check_nan)

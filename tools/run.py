@@ -14,6 +14,7 @@ import numpy as np
 from intaglio.tools.atomic import replacing
 from intaglio.tools.options import (
     Examples,
+    check_nan_option,
     hidden_bar,
     machine_options,
     model_argument,
@@ -64,6 +65,7 @@ FORMATS = ("npy", "npz", "csv")
 @click.option("--function", "name", default="", help="The function (default: forward).")
 @click.option("--batch", type=click.IntRange(min=1), help="Rows per call (default: all at once).")
 @progress_option
+@check_nan_option
 @machine_options
 def run(
     model: str,

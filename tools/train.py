@@ -15,6 +15,7 @@ from intaglio.tools.atomic import check_writable
 from intaglio.tools.history import History, check_endings
 from intaglio.tools.options import (
     Examples,
+    check_nan_option,
     hidden_bar,
     machine_options,
     model_argument,
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     help="Draw the curves: .png, .svg or .pdf (needs intaglio[plot]).",
 )
 @progress_option
+@check_nan_option
 @machine_options
 def train(
     model: str,

@@ -119,6 +119,21 @@ def test_bench_times_every_function(model: Path) -> None:
     assert model.read_bytes() == before
 
 
+def test_the_op_that_makes_a_nan_is_named(model: Path, tmp_path: Path) -> None:
+    data = programs.data()
+    data["x"][3] = (np.inf, -np.inf, np.inf, -np.inf, np.inf)  # whose products meet
+    np.savez(tmp_path / "d.npz", **data)
+    plain = ["run", model, "--function", "train_step", "--data", tmp_path / "d.npz"]
+    assert here(*plain).code == 0
+    train = ["train", model, "--data", tmp_path / "d.npz", "--out", tmp_path / "o.ig"]
+    for words in (plain, train):
+        done = here(*words, "--check-nan")
+        assert (done.code, done.out) == (1, "")
+        assert "net.py:12 in Net.a" in done.err
+        assert "nan" in done.err.lower()
+    assert here(*train).code == 0
+
+
 def test_usage_errors_exit_with_2(model: Path, tmp_path: Path) -> None:
     for wrong in (
         ["nonsense"], ["run"], ["run", model, "--input", "x"], ["run", model, "--input", "x="],
