@@ -63,7 +63,7 @@ def direct_of_group(
     numbers = {buffer: k for k, buffer in enumerate(buffers)}
     text = _Kernel(name, shape, _source(image), store, numbers, (image, packed))
     count = shape.images * text.panels * text.strips
-    steps = (Step(name, count, shape.nanoseconds),)
+    steps = (Step(name, count, shape.images * shape.nanoseconds),)
     same = [pair for pair in store.read_in_place if pair[1] is not image]
     return DirectConvolution(TemplateResult("\n".join([*text.lines(), ""]), steps), buffers, same)
 
@@ -94,8 +94,9 @@ class _Kernel:
         self._floats = packed_floats(packed_shape(shape))
         wide = Tiling.of(shape, source, WIDE_PIXELS)
         pieces = len(wide.columns if wide.flat else wide.rows)
-        wanted = -(-ENOUGH_CHUNKS // (shape.images * self.panels))
-        worth = max(1, shape.nanoseconds // (shape.images * self.panels * LEAST_CHUNK))
+        images = shape.images if isinstance(shape.images, int) else 1
+        wanted = -(-ENOUGH_CHUNKS // (images * self.panels))
+        worth = max(1, shape.nanoseconds // (self.panels * LEAST_CHUNK))
         self.strips = max(1, min(wanted, worth, pieces))
 
     def lines(self) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from intaglio.compiler.dims import product
+from intaglio.compiler.dims import Size
 from intaglio.compiler.dtypes import float32
 from intaglio.compiler.schedule.storage import Storage
 from intaglio.compiler.types import TensorType
@@ -21,10 +21,10 @@ LEAST_FILTERS = 8
 
 @dataclass(frozen=True)
 class Shape2d:
-    """The sizes of a two-dimensional convolution, all known. `depthwise`: every channel has one
-    filter of its own; else there is one group."""
+    """The sizes of a two-dimensional convolution, all known but perhaps the number of images.
+    `depthwise`: every channel has one filter of its own; else there is one group."""
 
-    images: int
+    images: Size
     channels: int
     filters: int
     image: tuple[int, int]
@@ -74,9 +74,9 @@ class Shape2d:
 
     @property
     def nanoseconds(self) -> int:
-        """Rough time on one core."""
-        count = self.images * self.filters * self.result[0] * self.result[1] * self.depth
-        return count // (10 if self.depthwise else 40)
+        """Rough time for an image on one core."""
+        count = self.filters * self.result[0] * self.result[1] * self.depth
+        return max(1, count // (10 if self.depthwise else 40))
 
 
 def shape_of(x: TensorType, w: TensorType, attributes: Mapping[str, Any]) -> Shape2d | str:
@@ -85,10 +85,10 @@ def shape_of(x: TensorType, w: TensorType, attributes: Mapping[str, Any]) -> Sha
         return f"direct kernels are for f32, not {x.dtype}"
     if x.rank != 4:
         return f"direct kernels have two spatial dims, not {x.rank - 2}"
-    sizes = [s for s in (*x.shape, *w.shape) if isinstance(s, int)]
-    if len(sizes) < 8:
+    sizes = [s for s in (*x.shape[1:], *w.shape) if isinstance(s, int)]
+    if len(sizes) < 7:
         return "its sizes are known only when it is called"
-    images, channels, height, width, filters, inner, *kernel = sizes
+    channels, height, width, filters, inner, *kernel = sizes
     groups = attributes["groups"]
     depthwise = groups == channels == filters and inner == 1 and groups > 1
     if groups > 1 and not depthwise:
@@ -97,11 +97,11 @@ def shape_of(x: TensorType, w: TensorType, attributes: Mapping[str, Any]) -> Sha
         return f"{filters} filters fill no block of {BLOCK}"
     spans = zip((height, width), kernel, *(attributes[k] for k in _GEOMETRY), strict=True)
     result = [(size + a + b - (k - 1) * d - 1) // s + 1 for size, k, s, a, b, d in spans]
-    if product((images, *result)) == 0:
+    if x.shape[0] == 0 or 0 in result:
         return "it has no elements"
     sizes_of = {k: (attributes[k][0], attributes[k][1]) for k in _GEOMETRY}
     return Shape2d(
-        images,
+        x.shape[0],
         channels,
         filters,
         image=(height, width),
