@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from intaglio.tools.options import machine_options, model_argument, open_model, size_option
+from intaglio.tools.options import (
+    Examples,
+    machine_options,
+    model_argument,
+    open_model,
+    size_option,
+)
 from intaglio.tools.show import function_sizes, safe_lines, show_time, table, tell
 
 if TYPE_CHECKING:
@@ -21,7 +27,14 @@ Array = np.ndarray[Any, Any]
 CALLS = 10_000
 
 
-@click.command()
+@click.command(
+    cls=Examples,
+    examples="""
+    intaglio bench model.ig
+    intaglio bench model.ig --function forward --size n=1 --threads 2 --seconds 5
+    intaglio bench model.ig --function train_step --profile
+    """,
+)
 @model_argument
 @click.option("--function", "names", multiple=True, help="Only this function (repeatable).")
 @click.option(

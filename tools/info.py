@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intaglio.tools.options import model_argument
+from intaglio.tools.options import Examples, model_argument
 from intaglio.tools.show import function_sizes, safe, signature, table
 
 if TYPE_CHECKING:
@@ -16,10 +16,22 @@ if TYPE_CHECKING:
     from intaglio.runtime.file import LoadedFile
 
 
-@click.command()
+STATES = 20
+"""States that are listed unless all are asked for."""
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    intaglio info model.ig
+    intaglio info model.ig --all
+    intaglio info model.ig --json | jq .functions
+    """,
+)
 @model_argument
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def info(model: str, as_json: bool) -> None:
+@click.option("--all", "every", is_flag=True, help="List every state.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def info(model: str, every: bool, as_json: bool) -> None:
     """Show a model's functions, inputs, state, digests, versions and training flags."""
     from intaglio.runtime.file import read
 
@@ -30,7 +42,7 @@ def info(model: str, as_json: bool) -> None:
     click.echo(head(model, found))
     for function in found.program.functions.values():
         click.echo("\n" + about_function(function))
-    click.echo("\n" + about_state(found.program))
+    click.echo("\n" + about_state(found.program, None if every else STATES))
     if found.metadata:
         click.echo("\nmetadata\n" + table(sorted(found.metadata.items()), "  "))
 
@@ -70,8 +82,9 @@ def about_function(function: Function) -> str:
     return "\n".join(lines)
 
 
-def about_state(program: Program) -> str:
-    """Every state's names, type, kind and bytes, and what the kinds take in all."""
+def about_state(program: Program, most: int | None) -> str:
+    """What the kinds of state take, then each state's names, type, kind and bytes: of the first
+    states, and how many more there are."""
     from intaglio.runtime.settings import show_bytes
 
     taken: Counter[str] = Counter()
@@ -82,7 +95,9 @@ def about_state(program: Program) -> str:
         taken[state.kind] += size
         rows.append((" = ".join(state.names), str(state.type), state.kind, show_bytes(size)))
     total = ", ".join(f"{kind} {show_bytes(size)}" for kind, size in taken.items())
-    return "\n".join(filter(None, [f"state: {total or 'none'}", table(rows, "  ")]))
+    kept = rows if most is None or len(rows) <= most + 1 else rows[:most]
+    more = f"  and {len(rows) - len(kept)} more: --all lists them" if kept != rows else ""
+    return "\n".join(filter(None, [f"state: {total or 'none'}", table(kept, "  "), more]))
 
 
 def as_data(found: LoadedFile) -> dict[str, Any]:

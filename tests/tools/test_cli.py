@@ -1,5 +1,8 @@
 """The command line's frame: version, usage errors, exit codes."""
 
+import os
+import re
+import shlex
 import subprocess
 import sys
 
@@ -8,6 +11,7 @@ import pytest
 from intaglio.compiler.errors import FormatError
 from intaglio.runtime.version import __version__
 from intaglio.tools import cli
+from intaglio.tools.completion import VARIABLE
 
 
 def exit_code(*arguments: str) -> int:
@@ -42,3 +46,38 @@ def test_python_dash_m() -> None:
     command = [sys.executable, "-m", "intaglio", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith(__version__)
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands.commands))
+def test_every_command_has_help_with_examples_that_parse(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(name, "--help") == 0
+    text = capsys.readouterr().out
+    examples = text.partition("Examples:\n")[2].replace("\\\n", " ").splitlines()
+    assert examples
+    for line in examples:
+        words = shlex.split(re.sub(r'[$()"]', " ", line), comments=True)
+        words = words[words.index("intaglio") + 1 :]
+        end = next((k for k, word in enumerate(words) if word in ("|", ">", ">>")), len(words))
+        assert words[0] == name
+        assert cli.commands.commands[name].make_context(name, words[1:end]).params
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("completion", shell) == 0
+    text = capsys.readouterr().out
+    assert VARIABLE in text
+    assert "intaglio" in text
+
+
+def test_the_shell_is_told_commands_and_options() -> None:
+    for typed, wanted in (("we", "weights"), ("run model.ig --in", "--input")):
+        words = ["intaglio", *typed.split()]
+        found = subprocess.run(
+            [sys.executable, "-m", "intaglio"], capture_output=True, text=True, check=True,
+            env={**os.environ, VARIABLE: "bash_complete", "COMP_WORDS": " ".join(words),
+                 "COMP_CWORD": str(len(words) - 1)},
+        )  # fmt: skip
+        assert wanted in found.stdout

@@ -11,6 +11,7 @@ import pytest
 from intaglio.compiler.ir import Function, Program, State
 from intaglio.runtime.file import write
 from intaglio.runtime.model import load
+from intaglio.tools.info import about_state
 from tests.tools import programs
 from tests.tools.commands import alone, command, here
 
@@ -35,6 +36,18 @@ def test_info_tells_what_is_there(model: Path) -> None:
     assert [f["name"] for f in data["functions"]] == ["forward", "eval", "train_step"]
     assert data["weights"] in done.out
     assert data["functions"][2]["updates"] == ["w", "b", "optim.steps"]
+
+
+def test_info_lists_the_first_states_and_all_where_asked(residual: Path) -> None:
+    short, full = here("info", residual).out, here("info", residual, "--all").out
+    assert full.count("parameter") - full.count("updates") >= 12
+    assert "more: --all" not in full
+    with_limit = about_state(load(residual).program, 5)
+    assert with_limit.endswith("more: --all lists them")
+    assert with_limit.count("\n") == 6
+    known = [line.split() for line in full.splitlines()]
+    assert all(line.split() in known for line in with_limit.splitlines()[:6])
+    assert short.splitlines()[:4] == full.splitlines()[:4]
 
 
 def test_run_needs_no_front_end_and_gives_what_load_gives(model: Path, tmp_path: Path) -> None:
