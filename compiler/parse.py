@@ -26,7 +26,9 @@ from intaglio.compiler.where import Places, Where
 
 _NUMBER: Final = re.compile(r"-?(inf|nan|\d+\.?\d*(e[-+]?\d+)?)")
 _LIST_ITEM: Final = re.compile(r"True|False|-?(?:inf|nan|\d+\.?\d*(?:e[-+]?\d+)?)")
-_PLACE: Final = re.compile(r"(gradient of )?([^,]*?):(\d+)(?: in ([^,]*))?(?:, |$)")
+_PLACE: Final = re.compile(
+    r"(gradient of )?(?:(cell [^,:]*), line |([^,]*?):)(\d+)(?: in ([^,]*))?(?:, |$)"
+)
 _ESCAPE: Final = re.compile(r'\\(["\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[a-z])')
 _NAMES: Final = {"None": None, "True": True, "False": False} | {d.name: d for d in DTYPES}
 
@@ -193,8 +195,8 @@ class _Cursor:
         self.at += 4
         line = unescape(self.word(r"[^\n]*", "places"))
         return tuple(
-            Where(file, int(number), scope, bool(gradient))
-            for gradient, file, number, scope in _PLACE.findall(line)
+            Where(cell or file, int(number), scope, bool(gradient))
+            for gradient, cell, file, number, scope in _PLACE.findall(line)
         )
 
     # ---------------------------------------------------------------- types, attributes

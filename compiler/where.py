@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """One place: `file:line`, the module path or composite it was reached through, and whether this
-    is its derivative."""
+    """One place: `file:line` (`cell 3, line 5` in a notebook, whose file is `cell 3`), the module
+    path or composite it was reached through, and whether this is its derivative."""
 
     file: str
     line: int
@@ -16,7 +16,8 @@ class Where:
     gradient: bool = False
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" + (f" in {self.scope}" if self.scope else "")
+        between = ", line " if self.file.startswith("cell ") else ":"
+        place = f"{self.file}{between}{self.line}" + (f" in {self.scope}" if self.scope else "")
         return f"gradient of {place}" if self.gradient else place
 
     def derivative(self) -> Where:

@@ -324,6 +324,11 @@ class Tensor:
 
     __str__ = __repr__
 
+    def _repr_html_(self) -> str:
+        from intaglio._html import tensor_html
+
+        return tensor_html(self)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _rebuild, (type(self), self._concrete("pickle"), self.requires_grad)
 

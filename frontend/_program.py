@@ -146,9 +146,9 @@ class Program:
         return f"<Program with {functions or 'no functions'}, {len(self.ir.state)} states>"
 
     def _repr_html_(self) -> str:
-        from html import escape
+        from intaglio.runtime.markup import program_html
 
-        return f"<pre>{escape(str(self))}</pre>"
+        return program_html(self.ir, "Program")
 
     # --------------------------------------------------------------------------- running and saving
 

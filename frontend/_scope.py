@@ -8,6 +8,7 @@ instruction offset), never a frame, so that nothing of the author's is kept aliv
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -100,17 +101,22 @@ def line_of(code: CodeType, offset: int) -> int:
     return code.co_firstlineno
 
 
+_CELL: Final = re.compile(r"<ipython-input-(\d+)-|[/\\]ipykernel_\d+[/\\]\d+\.py$")
+
+
 def file_of(code: CodeType) -> str:
-    """The short name of a source file: its last part; `<stdin>` and notebook cells as they are."""
+    """The short name of a source file: its last part; `cell 3` for a notebook's cell (`cell ?` once
+    its number is forgotten), `<stdin>` and the like as they are."""
     name = code.co_filename
-    if name.startswith("<"):
-        return name
     notebook = sys.modules.get("IPython")
     if notebook is not None and (shell := notebook.get_ipython()) is not None:
         cells = getattr(shell.compile, "_filename_map", {})
         if name in cells:
-            return f"Cell In[{cells[name]}]"
-    return os.path.basename(name)
+            return f"cell {cells[name]}"
+    cell = _CELL.search(name)
+    if cell is not None:
+        return f"cell {cell[1] or '?'}"
+    return name if name.startswith("<") else os.path.basename(name)
 
 
 _paths: dict[int, tuple[Scope, str]] = {}

@@ -115,6 +115,11 @@ class Comparison:
     def __str__(self) -> str:
         return "\n".join([self._head(), *self._lines(), *self._ends()])
 
+    def _repr_html_(self) -> str:
+        from intaglio.runtime.markup import comparison_html
+
+        return comparison_html(self)
+
     def _head(self) -> str:
         ops = f"{len(self.ops)} ops"
         if self.same_bits:

@@ -122,6 +122,11 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self._listed()}; {len(self.state)} states)"
 
+    def _repr_html_(self) -> str:
+        from intaglio.runtime.markup import program_html
+
+        return program_html(self.program, "Model")
+
     def _listed(self) -> str:
         return ", ".join(map(repr, self.program.functions)) or "no functions"
 

@@ -64,6 +64,11 @@ class Plan:
             lines.append(f"    {show_bytes(h.bytes):<10} {h.type}  {printable(h.where)}".rstrip())
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from intaglio.runtime.markup import plan_html
+
+        return plan_html(self)
+
 
 def sizes_of(executable: Executable, given: Mapping[str, int]) -> Sizes:
     """The sizes of a call from their names; every one must be given, within its bounds."""
@@ -148,6 +153,11 @@ class Explanation:
             lines.append(str(self.memory))
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from intaglio.runtime.markup import explanation_html
+
+        return explanation_html(self)
+
 
 def explain(executable: Executable, given: Mapping[str, int]) -> Explanation:
     """What the compiler makes of a function: for given sizes, or without any for all sizes."""
@@ -211,6 +221,11 @@ class Profile:
             lines.append(f"{time}  {' '.join(step.ops)}  {printable(step.where)}".rstrip())
         lines.append(f"{self.outside * 1e6:10.1f} us        outside the steps")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from intaglio.runtime.markup import profile_html
+
+        return profile_html(self)
 
 
 def profile(executable: Executable, arrays: Sequence[object], calls: int) -> Profile:

@@ -419,6 +419,11 @@ class Module:
         lines = [extra] if extra else []
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
 
+    def _repr_html_(self) -> str:
+        from intaglio._html import module_html
+
+        return module_html(self)
+
 
 class LoadError(Error, RuntimeError):
     """A state dict that does not fit the module it is loaded into."""

@@ -109,7 +109,7 @@ def test_text_is_checked(text):
 
 def test_python_compares_sizes_where_their_bounds_decide():
     n, m = Dim("n", min=2, max=32), Dim("m")
-    assert n <= 32 and not n > 32 and n >= 2 and 1 < n and n < n + m
+    assert n <= 32 and not n > 32 and n >= 2 and n > 1 and n < n + m
     assert not n * m < 2 and max(n, 2) is n and min(n, 40) is n
     with pytest.raises(TraceError, match=r"n < 10: .*n from 2 to 32.*max=128"):
         bool(n < 10)

@@ -57,9 +57,7 @@ class SelfAttention(nn.Module):
         v = v.view(B, T, self.heads, C // self.heads).transpose(1, 2)
         if self.fused:
             p = self.dropout if self.training else 0
-            y = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=None, dropout_p=p, is_causal=True
-            )
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=None, dropout_p=p, is_causal=True)
         else:
             scores = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(k.size(-1)))
             scores = scores.masked_fill(self.visible[:, :, :T, :T] == 0, float("-inf"))
@@ -99,7 +97,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.transformer = nn.ModuleDict(
-            dict(
+            dict(  # noqa: C408  # as people write it
                 tokens=nn.Embedding(config.vocabulary, config.width),
                 places=nn.Embedding(config.context, config.width),
                 drop=nn.Dropout(config.dropout),
@@ -227,7 +225,7 @@ def train(model, batches, *, accumulate=1, clip=1.0, top=1e-3):
         for group in optimizer.param_groups:
             group["lr"] = lr
         total = 0.0
-        for part_x, part_y in zip(x.chunk(accumulate), y.chunk(accumulate)):
+        for part_x, part_y in zip(x.chunk(accumulate), y.chunk(accumulate), strict=True):
             _, loss = model(part_x, part_y)
             loss = loss / accumulate
             loss.backward()
