@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from intaglio.compiler.dims import Constraint, symbols
-from intaglio.compiler.errors import ArgumentError, CompileError
+from intaglio.compiler.errors import ArgumentError, CompileError, DeviceError
 from intaglio.compiler.ir import Function, Graph, Value
 from intaglio.compiler.op import has_effect
 from intaglio.compiler.passes.prints import expose, silence
@@ -114,6 +114,10 @@ class Executable:
         inside = set(self.updates.values())
         fixed = [k for k in range(self._count, len(types)) if k not in inside]
         self.packable = () if packed is None or device is not None else tuple(fixed)
+        if check_nan is not None and device is not None:
+            raise DeviceError(
+                f"{label}: check_nan runs op by op on the CPU: move the tensors there"
+            )
         if check_nan is not None and check_nan.outputs is None:
             check_nan = replace(check_nan, outputs=checked)
         self._options = Options(backend, max_memory, digest, label, check_nan)

@@ -24,6 +24,7 @@ from intaglio.runtime.process import run
 from intaglio.runtime.toolchain import compile_seconds, digest_of
 
 FLAGS: Final = ("-fmad=false", "-std=c++17")
+BUILTINS: Final = "libnvrtc-builtins.so.*"
 REMEDY: Final = "pip install nvidia-cuda-nvrtc, or install a CUDA toolkit and set CUDA_HOME"
 
 
@@ -87,6 +88,8 @@ class Nvrtc:
     """NVRTC, called through ctypes."""
 
     def __init__(self, path: str) -> None:
+        # It looks for its second library by name; the one that lies beside it is opened before.
+        self._beside = [ctypes.CDLL(str(p)) for p in Path(path).parent.glob(BUILTINS)]
         self._library = ctypes.CDLL(path)
         major, minor = ctypes.c_int(), ctypes.c_int()
         self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))

@@ -39,6 +39,8 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     """A device to run on."""
     if request.param == "emulated":
         request.getfixturevalue("emulated")
+    elif "emulated" in request.fixturenames:
+        pytest.skip("looks into the emulation")
     else:
         use_driver(None)
         try:
