@@ -18,6 +18,7 @@ from intaglio.compiler.launch import Launch, LaunchLoop
 from intaglio.compiler.loop import Buffer, Kernel, Unfusable
 from intaglio.compiler.op import Op, op_named
 from intaglio.compiler.packing import Packings
+from intaglio.compiler.passes.early import checked_values, early
 from intaglio.compiler.schedule.checks import check_kernel
 from intaglio.compiler.schedule.cost import kernel_nanoseconds
 from intaglio.compiler.schedule.maps import map_kernel
@@ -50,7 +51,12 @@ class Lowering:
         packable: Collection[int] = (),
         in_place: Mapping[int, int] | None = None,
     ) -> None:
-        self.graph, self._lanes = graph, lanes
+        states = [graph.inputs[k] for k in (in_place or {}).values()]
+        self.graph, self._lanes = early(graph, states), lanes
+        self._pending = checked_values(self.graph) if self.graph is not graph else []
+        """Indices that are checked as soon as they are known."""
+        self._origin: dict[Value, Value] = {}
+        """What an input of a group's body is outside of it."""
         self.dims = {name: k for k, name in enumerate(size_names)}
         self.memory = Memory()
         self.timeline = Timeline()
@@ -84,6 +90,7 @@ class Lowering:
             self._outputs.append(View(number, 0, dense(value.type.shape)))
         for value, view in zip(self.graph.outputs, self._outputs, strict=True):
             self._assign(self.graph, value, view)
+        self._check_early()
         self._nodes(self.graph)
         for value, view in zip(self.graph.outputs, self._outputs, strict=True):
             self._deliver(value, view)
@@ -125,6 +132,8 @@ class Lowering:
         for node in graph.nodes:
             try:
                 self._node(node)
+                if graph is self.graph:
+                    self._check_early()
             except Unfusable as error:
                 place = f" ({describe(node.where)})" if node.where else ""
                 raise CompileError(f"{node.op}: no kernel can be made: {error}{place}") from error
@@ -180,6 +189,7 @@ class Lowering:
             self._seen.add(body)
             for inner, outer in zip(body.inputs, node.inputs, strict=True):
                 self._same(inner, outer)
+                self._origin[inner] = self._origin.get(outer, outer)
             for inner, outer in zip(body.outputs, node.outputs, strict=True):
                 self._want(inner, outer)
             self._group(body, join(node.where, *(n.where for n in body.nodes)))
@@ -366,16 +376,27 @@ class Lowering:
                 continue
             types = [v.type for v in node.inputs]
             for operand, bound in op.bounds_checks(*types, **node.attributes):
-                index = node.inputs[operand]
-                if (index, bound) in self._checked:
-                    continue
-                self._checked.add((index, bound))
-                memory = self._memory(graph)
-                kernel = check_kernel(graph, memory, index, bound)
-                self.nodes.append((node.op, node.where))
-                places = {b: self.views[v] for v, b in memory.items()}
-                number = len(self.nodes) - 1
-                self._kernel(kernel, places, (node.op,), node.where, number, check=True)
+                self._check(graph, node, node.inputs[operand], bound)
+
+    def _check(self, graph: Graph, node: Node, index: Value, bound: Size) -> None:
+        """A kernel that checks an index of a node, unless that was done."""
+        key = (self._origin.get(index, index), bound)
+        if key in self._checked:
+            return
+        self._checked.add(key)
+        memory = self._memory(graph)
+        kernel = check_kernel(graph, memory, index, bound)
+        self.nodes.append((node.op, node.where))
+        places = {b: self.views[v] for v, b in memory.items()}
+        number = len(self.nodes) - 1
+        self._kernel(kernel, places, (node.op,), node.where, number, check=True)
+
+    def _check_early(self) -> None:
+        """Check the indices that are known now, before anything is written in place."""
+        known = [p for p in self._pending if p[1] in self.views]
+        self._pending = [p for p in self._pending if p[1] not in self.views]
+        for node, index, bound in known:
+            self._check(Graph((index,), (), (index,)), node, index, bound)
 
     # ---------------------------------------------------------------------------------- templates
 
