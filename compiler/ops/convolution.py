@@ -75,7 +75,8 @@ class _Convolution(Op):
             if not isinstance(size, int) or size < 1:
                 rule = f"the kernel's sizes {shape} must be numbers, 1 at least"
                 raise refused(ShapeError, self, types, rule)
-        if int(shape[0]) % groups:
+        first: Any = shape[0]
+        if first % groups:
             rule = f"the {shape[0]} results' channels don't fall into {groups} groups"
             raise refused(ShapeError, self, types, rule)
 
@@ -117,15 +118,6 @@ class _Convolution(Op):
             rule = f"the spatial sizes {found} are not the kernel's positions {wanted}"
             raise refused(ShapeError, self, types, rule)
 
-    def products(
-        self, g: Ops[V], dys: Sequence[V | None], xs: Sequence[V], **attributes: Any
-    ) -> tuple[V | None, V | None]:
-        """The op with each operand replaced by its tangent."""
-        da, db = dys
-        left = None if da is None else g.apply(self.name, (da, xs[1]), attributes)[0]
-        right = None if db is None else g.apply(self.name, (xs[0], db), attributes)[0]
-        return left, right
-
     def jvp(
         self,
         g: Ops[V],
@@ -135,7 +127,9 @@ class _Convolution(Op):
         **attributes: Any,
     ) -> Sequence[V | None]:
         """The op of each tangent with the other operand, added."""
-        left, right = self.products(g, dxs, xs, **attributes)
+        da, db = dxs
+        left = None if da is None else g.apply(self.name, (da, xs[1]), attributes)[0]
+        right = None if db is None else g.apply(self.name, (xs[0], db), attributes)[0]
         return [right if left is None else left if right is None else g.add(left, right)]
 
 
