@@ -63,6 +63,14 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         ne as ne,
         not_equal as not_equal,
     )
+    from intaglio._functions_convolution import (
+        conv1d as conv1d,
+        conv2d as conv2d,
+        conv3d as conv3d,
+        conv_transpose1d as conv_transpose1d,
+        conv_transpose2d as conv_transpose2d,
+        conv_transpose3d as conv_transpose3d,
+    )
     from intaglio._functions_create import (
         arange as arange,
         as_tensor as as_tensor,
@@ -420,6 +428,9 @@ _NAMES: dict[str, str] = {
         allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
         bitwise_xor eq equal ge greater greater_equal gt isclose le less less_equal logical_and
         logical_not logical_or logical_xor lt ne not_equal""",
+    "intaglio._functions_convolution": """
+        conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+    """,
     "intaglio._functions_create": """
         arange as_tensor asarray empty empty_like eye from_dlpack from_numpy full full_like
         linspace logspace ones ones_like scalar_tensor tensor tril_indices triu_indices zeros
