@@ -53,7 +53,7 @@ def head(path: str, found: LoadedFile) -> str:
         (safe(path), f"format {found.format_version}"),
         ("program", found.digest),
         ("weights", found.weights_digest),
-        ("made by", f"intaglio {found.producer}"),
+        ("made by", found.producer),
     ]
     return table(rows)
 

@@ -44,8 +44,8 @@ class Group:
 
 def path_of(where: Places) -> Path:
     """The modules that the places share, from the outside in: a number goes with the name before it
-    (`layers.0`); a derivative's path begins with the gradient of the outermost. What is in no
-    module goes with its line.
+    (`layers.0`) unless that is the outermost; a derivative's path begins with the gradient of the
+    outermost. What is in no module goes with its line.
 
     Where a derivative computes what the function itself does, both places are known; then those of
     the same kind as the first one count."""
@@ -106,7 +106,7 @@ def _shared(paths: Sequence[Path]) -> Path:
 def _parts(place: Where) -> Path:
     made: list[str] = []
     for part in place.scope.split(".") if place.scope else ():
-        if part.isdecimal() and made:
+        if part.isdecimal() and len(made) > 1:
             made[-1] += f".{part}"
         else:
             made.append(part)

@@ -179,7 +179,7 @@ def shown(function: Function, results: Sequence[Array]) -> str:
     lines = []
     for name, value in zip(result_names(function), results, strict=True):
         if np.ndim(value) == 0:
-            lines.append(f"{safe(name)} {value[()]}")
+            lines.append(f"{safe(name)} {value[()]!s}")
         else:
             shape = ",".join(map(str, value.shape))
             lines.append(f"{safe(name)} {value.dtype}[{shape}]\n{value}")

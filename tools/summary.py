@@ -12,8 +12,8 @@ from intaglio.tools.show import signature, table
 
 
 def summary(function: Function, depth: int) -> str:
-    """The function's signature and a table of its modules down to `depth`. A state counts for
-    every module that reads it."""
+    """The function's signature and a table of its modules down to `depth`: operations, states read
+    and their bytes, and the most frequent operations besides those that only move data."""
     paths = node_paths(function.graph)
     nodes = list(paths)
     number = {value: k for k, node in enumerate(nodes) for value in node.outputs}
@@ -36,6 +36,6 @@ def summary(function: Function, depth: int) -> str:
 
     root = group(function.name, list(paths.values()), sources)
     rows = outline(root, depth, row)
-    head = ("module", "ops", "states", "bytes", "most frequent of them, moves of data apart")
+    head = ("module", "ops", "states", "bytes", "mostly")
     total = ("all", *row(range(len(nodes))))
     return f"{signature(function)}\n{table([head, *rows, total], '  ')}"

@@ -92,7 +92,7 @@ def test_results_without_rows_are_not_joined(model: Path, tmp_path: Path) -> Non
     assert "run without --batch" in done.err
     whole = here("run", model, "--function", "eval", "--data", tmp_path / "d.npz")
     expected = load(model).eval(**programs.data())["loss"]
-    assert whole.out == f"loss {expected[()]}\n"
+    assert whole.out == f"loss {expected[()]!s}\n"
 
 
 def test_casts_are_told(model: Path, tmp_path: Path) -> None:

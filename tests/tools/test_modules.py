@@ -27,6 +27,7 @@ def test_paths_are_those_of_the_modules() -> None:
         return Where("dir/net.py", 7, scope, gradient)
 
     assert path_of((place("Net.blocks.0.a"),)) == ("Net", "blocks.0", "a")
+    assert path_of((place("Sequential.0"),)) == ("Sequential", "0")
     assert path_of((place("Net.a"), place("Net.b"))) == ("Net",)
     assert path_of((place("Net.a", True),)) == ("gradient of Net", "a")
     assert path_of((place("Net.a"), place("Net.b", True))) == ("Net", "a")
