@@ -48,7 +48,8 @@ class Driver(Protocol):
         ...
 
     def current(self, device: int) -> AbstractContextManager[None]:
-        """Make a device current in the calling thread; it may be current already."""
+        """Make a device current in the calling thread; it may be current already. What the driver
+        refuses inside comes out as `DeviceError`."""
         ...
 
     def allocate(self, size: int) -> int:
@@ -90,7 +91,7 @@ class Driver(Protocol):
         ...
 
     def synchronize(self) -> None:
-        """Wait for all work; raises `DeviceError` when some of it failed."""
+        """Wait for all work."""
         ...
 
 

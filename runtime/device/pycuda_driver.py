@@ -6,6 +6,7 @@ does, with a context still on the thread's stack. All work goes to the default s
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class PyCuda:
         self._blocks: dict[int, Any] = {}
         self._retaining = threading.Lock()
         self._thread = threading.local()
+        self._process = os.getpid()
 
     def count(self) -> int:
         """How many devices there are."""
@@ -79,14 +81,21 @@ class PyCuda:
     @contextmanager
     def current(self, device: int) -> Iterator[None]:
         """Make a device current in the calling thread."""
-        if getattr(self._thread, "device", None) == device:
+        before = getattr(self._thread, "device", None)
+        if before == device:
             yield
             return
-        before = getattr(self._thread, "device", None)
+        if os.getpid() != self._process:
+            raise DeviceError(
+                "CUDA was started by the parent of this forked process and can't be used here; "
+                "start processes with multiprocessing's 'spawn'"
+            )
         self._context(device).push()
         self._thread.device = device
         try:
             yield
+        except self._cuda.Error as error:
+            raise DeviceError(f"cuda:{device} failed: {error}") from None
         finally:
             self._thread.device = before
             self._cuda.Context.pop()
@@ -122,8 +131,7 @@ class PyCuda:
 
     def download(self, target: Array, address: int) -> None:
         """Copy into a dense array once all work before is done."""
-        with self._failures():
-            self._cuda.memcpy_dtoh(_bytes(target), address)
+        self._cuda.memcpy_dtoh(_bytes(target), address)
 
     def copy(self, target: int, source: int, size: int) -> None:
         """Copy bytes on the device."""
@@ -135,10 +143,7 @@ class PyCuda:
 
     def load(self, module: bytes) -> Any:
         """Make a compiled module ready."""
-        try:
-            return self._cuda.module_from_buffer(module)
-        except self._cuda.Error as error:
-            raise DeviceError(f"the device refuses a compiled module: {error}") from None
+        return self._cuda.module_from_buffer(module)
 
     def function(self, module: Any, name: str) -> Any:
         """A kernel of a module."""
@@ -153,18 +158,7 @@ class PyCuda:
 
     def synchronize(self) -> None:
         """Wait for all work."""
-        with self._failures():
-            self._cuda.Context.synchronize()
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Name what went wrong on the device. Its context can't be used afterwards."""
-        try:
-            yield
-        except self._cuda.Error as error:
-            raise DeviceError(
-                f"work on the device failed: {error}; the process has to be started again"
-            ) from None
+        self._cuda.Context.synchronize()
 
 
 def _bytes(array: Array) -> Array:
