@@ -181,6 +181,12 @@ class Op:
         results that are left keep their identity."""
         return node
 
+    def hoisted(self, node: Node) -> tuple[list[Node], Node] | None:
+        """For ops that repeat a block: the nodes of it that make the same in every round, to run
+        before, and the node without them, its results keeping their identity; None where there are
+        none."""
+        return None
+
     def merge(self, first: Node, second: Node) -> tuple[Node, dict[Value, Value]] | None:
         """One node that does the work of two with the same operands, and which of its results
         stands for each of theirs; None where the op can't."""

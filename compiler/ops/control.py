@@ -19,7 +19,17 @@ from intaglio.compiler.dims import Dim, Size, holds, same_shape
 from intaglio.compiler.dtypes import float64, int64
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.compiler.ir import Graph, Node, Value
-from intaglio.compiler.op import Array, Builder, Op, Ops, Sample, V, run_graph
+from intaglio.compiler.op import (
+    Array,
+    Builder,
+    Op,
+    Ops,
+    Sample,
+    V,
+    has_effect,
+    op_named,
+    run_graph,
+)
 from intaglio.compiler.ops import (  # noqa: F401  # the samples' bodies use their ops
     create,
     elementwise,
@@ -212,6 +222,29 @@ class Scan(Op):
         outputs = (*node.outputs, *stacks)
         return Node(node.op, node.inputs, outputs, attributes, node.where), stacks
 
+    def hoisted(self, node: Node) -> tuple[list[Node], Node] | None:
+        """What is computed from constants of the loop alone."""
+        body, carries, xs = (node.attributes[k] for k in ("body", "carries", "xs"))
+        assert isinstance(body, Graph) and isinstance(carries, int) and isinstance(xs, int)
+        first = carries + xs
+        outside = dict(zip(body.inputs[first:], node.inputs[first:], strict=True))
+        taken = _same_in_all_rounds(body, set(outside))
+        if not taken:
+            return None
+        before = []
+        for inner in taken:
+            copy = inner.with_inputs([outside[v] for v in inner.inputs])
+            outside.update(zip(inner.outputs, copy.outputs, strict=True))
+            before.append(copy)
+        gone = {n for n in taken if _computes(n)}
+        rest = [n for n in body.nodes if n not in gone]
+        read = {v for n in rest for v in n.inputs} | set(body.outputs)
+        more = [v for inner in taken if inner in gone for v in inner.outputs if v in read]
+        smaller = body.replace(inputs=(*body.inputs, *more), nodes=rest)
+        operands = [*node.inputs, *(outside[v] for v in more)]
+        attributes = {**node.attributes, "body": smaller}
+        return before, Node(node.op, operands, node.outputs, attributes, node.where)
+
     def merge(self, first: Node, second: Node) -> tuple[Node, dict[Value, Value]] | None:
         """Loops that carry the same become one loop with the stacked results of both."""
         from intaglio.compiler.passes.cse import cse
@@ -238,6 +271,29 @@ class Scan(Op):
         here = {v: v for v in results}
         here.update(zip(second.outputs[:carries], first.outputs[:carries], strict=True))
         return Node(self.name, first.inputs, results, attributes, where), here
+
+
+def _same_in_all_rounds(body: Graph, constants: set[Value]) -> list[Node]:
+    """The nodes of a loop's body that compute something from its constants alone, and the nodes
+    that move or fill elements for them."""
+    fixed = set(constants)
+    candidates: list[Node] = []
+    for node in body.nodes:
+        if fixed.issuperset(node.inputs) and not (op_named(node.op).checks or has_effect(node)):
+            candidates.append(node)
+            fixed.update(node.outputs)
+    wanted: set[Value] = set()
+    taken: list[Node] = []
+    for node in reversed(candidates):
+        if _computes(node) or not wanted.isdisjoint(node.outputs):
+            taken.append(node)
+            wanted.update(node.inputs)
+    return taken[::-1]
+
+
+def _computes(node: Node) -> bool:
+    """Whether a node does more than to move elements or fill memory, which costs nothing."""
+    return bool(node.inputs) and not isinstance(op_named(node.op), movement.Movement)
 
 
 def _live(body: Graph, carries: int, used: Sequence[bool]) -> tuple[list[int], set[Value]]:

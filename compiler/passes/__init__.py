@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from intaglio.compiler.ir import Graph
-from intaglio.compiler.passes import cse, dce, fold, inline, simplify
+from intaglio.compiler.passes import cse, dce, fold, hoist, inline, simplify
 
 PIPELINE: Final[tuple[Callable[[Graph], Graph], ...]] = (
     inline.inline,
@@ -18,6 +18,7 @@ PIPELINE: Final[tuple[Callable[[Graph], Graph], ...]] = (
     simplify.simplify,
     fold.fold,
     simplify.simplify,
+    hoist.hoist,
     cse.cse,
     dce.dce,
 )
