@@ -9,6 +9,7 @@ kernels' index arithmetic uses the same algebra: there the symbols are loop vari
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -314,6 +315,18 @@ def modulo(left: Size, right: Size) -> Size:
 def _within(rest: Size, divisor: Size) -> bool:
     """Whether 0 <= rest < divisor is certain."""
     return bounds(rest)[0] >= 0 and bounds(divisor - 1 - _largest(rest))[0] >= 0
+
+
+def in_steps(size: Size) -> Size:
+    """A size that is negative exactly where `size` is, without what never decides it: `16*o+i-32`
+    becomes `o-2` where 0 <= i < 16."""
+    terms = terms_of(size)
+    step = math.gcd(*(c for m, c in terms if m and abs(c) > 1))
+    if step <= 1:
+        return size
+    whole = _raw({m: c // step for m, c in terms if m and c % step == 0})
+    low, high = bounds(_raw({m: c for m, c in terms if not m or c % step}))
+    return whole + low // step if low // step == high // step else size
 
 
 def minimum(left: Size, right: Size) -> Size:

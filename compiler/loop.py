@@ -45,26 +45,13 @@ class Block:
     stride: Size
 
 
-def offset_of(
-    position: Sequence[Size], strides: Sequence[Size], blocks: Sequence[Block] = ()
-) -> Size:
-    """How far from the first element one lies, in elements."""
-    total: Size = 0
-    inside = {b.dim: b for b in blocks}
-    for dim, (place, stride) in enumerate(zip(position, strides, strict=True)):
-        block = inside.get(dim)
-        if block is None:
-            total = total + place * stride
-        else:
-            total = total + floordiv(place, block.size) * stride
-            total = total + modulo(place, block.size) * block.stride
-    return total
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Buffer:
     """Memory that a kernel reads or writes: dtype, logical shape, and the strides in elements of
-    its storage."""
+    its storage.
+
+    A dim in `blocks` is two dims of the storage: its stride is that from block to block; the one
+    within blocks comes behind all others. `place` gives the index of an element in the storage."""
 
     dtype: DType
     shape: Shape
@@ -72,7 +59,19 @@ class Buffer:
     role: str = "input"
     """`input`, `output`, or `scratch` (per thread, cache-sized)."""
     blocks: tuple[Block, ...] = ()
-    """The dims that are cut into blocks; their stride is that from block to block."""
+
+    def place(self, index: tuple[Position, ...]) -> tuple[Position, ...]:
+        """The index in the storage of the element at a logical index."""
+        if not self.blocks:
+            return index
+        outer, inner = list(index), []
+        for block in self.blocks:
+            position = index[block.dim]
+            if not isinstance(position, int | Dim):
+                raise Unfusable("a dim that is stored in blocks is indexed by data")
+            outer[block.dim] = floordiv(position, block.size)
+            inner.append(modulo(position, block.size))
+        return (*outer, *inner)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -164,14 +163,19 @@ def in_range(position: Size, low: Size, high: Size) -> Expr | None:
     """Whether low <= position < high, as a bool expression; None when the bounds already say
     yes."""
     from intaglio.compiler.codegen.indices import fits_int32
-    from intaglio.compiler.dims import bounds
+    from intaglio.compiler.dims import bounds, in_steps
 
     dtype = int32 if fits_int32(position) and fits_int32(low) and fits_int32(high) else int64
+
     found: list[Expr] = []
-    if bounds(position - low)[0] < 0:
-        found.append(call("ge", Index(position, dtype), Index(low, dtype)))
-    if bounds(high - 1 - position)[0] < 0:
-        found.append(call("lt", Index(position, dtype), Index(high, dtype)))
+    gaps = ((position - low, "ge", position, low), (high - 1 - position, "lt", position, high))
+    for gap, relation, left, right in gaps:
+        if bounds(gap)[0] >= 0:
+            continue
+        whole = in_steps(gap)
+        if whole != gap:
+            relation, left, right = "ge", whole, 0
+        found.append(call(relation, Index(left, dtype), Index(right, dtype)))
     return all_of(found)
 
 

@@ -164,7 +164,8 @@ class Lowering:
             self._also[value] = self._also[outer]
 
     def _buffer(self, type: TensorType, view: View, role: str) -> Buffer:
-        return Buffer(type.dtype, type.shape, view.strides, role, view.blocks)
+        strides = (*view.strides, *(b.stride for b in view.blocks))
+        return Buffer(type.dtype, type.shape, strides, role, view.blocks)
 
     def _literal(self, node: Node) -> bool:
         """Whether a node is an array of the program; its memory is made."""

@@ -43,8 +43,6 @@ from intaglio.compiler.loop import (
     Loop,
     Stmt,
     Store,
-    Unfusable,
-    offset_of,
     symbol_of,
 )
 
@@ -325,11 +323,9 @@ class Printer:
         """Where an element lies, in elements: a part of sizes and a part that is data (i64)."""
         base = _known_part(buffer, index)
         data: Text | None = None
-        for dim, (position, stride) in enumerate(zip(index, buffer.strides, strict=True)):
+        for position, stride in zip(index, buffer.strides, strict=True):
             if not isinstance(position, _EXPRESSIONS) or stride == 0:
                 continue
-            if any(b.dim == dim for b in buffer.blocks):
-                raise Unfusable("a dim that is stored in blocks is indexed by data")
             part = self.value(Call("cast", (position,), int64))
             if stride != 1:
                 part = self._add_data(
@@ -525,5 +521,8 @@ _EXPRESSIONS = (Const, Local, Index, Load, Call)
 
 def _known_part(buffer: Buffer, index: Sequence[Size | Expr]) -> Size:
     """The part of an element's address that is made of sizes."""
-    known = [0 if isinstance(p, _EXPRESSIONS) else p for p in index]
-    return offset_of(known, buffer.strides, buffer.blocks)
+    base: Size = 0
+    for position, stride in zip(index, buffer.strides, strict=True):
+        if isinstance(position, int) or not isinstance(position, _EXPRESSIONS):
+            base = base + position * stride
+    return base

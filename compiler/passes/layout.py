@@ -121,9 +121,14 @@ def _is_map(node: Node) -> bool:
 
 
 def _like(value: Value, image: Value) -> bool:
-    """Whether a value is images with as many channels."""
+    """Whether a value is images with as many channels or, in as many pixels, with other whole
+    blocks of them."""
     mine, other = value.type.shape, image.type.shape
-    return len(mine) == len(other) and mine[:2] == other[:2] and mine[1] != 1
+    if len(mine) != len(other) or mine[0] != other[0] or mine[1] == 1:
+        return False
+    if mine[1] == other[1]:
+        return True
+    return mine[2:] == other[2:] and mine[1] % BLOCK == 0 and other[1] % BLOCK == 0
 
 
 def _with_halos(blocked: list[Value], convolutions: Mapping[Node, Shape2d]) -> dict[Value, Storage]:

@@ -117,7 +117,7 @@ class Composer:
     def _compose(self, value: Value, index: tuple[Position, ...], guard: Expr | None) -> Expr:
         buffer = self.memory.get(value)
         if buffer is not None:
-            return Load(buffer, index, guard)
+            return Load(buffer, buffer.place(index), guard)
         answer = self.known(value, index)
         if answer is not None:
             return answer

@@ -69,7 +69,7 @@ def direct_of_group(
 
 
 def _source(image: Buffer) -> Source:
-    steps: Shape = image.strides
+    steps: Shape = image.strides[:4]
     if not all(isinstance(s, int) for s in steps):
         raise Unfusable("images whose place in memory is known only at run time")
     return Source(*steps)  # type: ignore[arg-type]  # all are int

@@ -22,7 +22,7 @@ from intaglio.compiler.dims import (
     product,
     substitute,
 )
-from intaglio.compiler.loop import Buffer, Expr, Index, Load, Position, offset_of, symbol_of
+from intaglio.compiler.loop import Buffer, Expr, Index, Load, Position, symbol_of
 from intaglio.compiler.schedule.nest import variables_of, walk
 
 CHUNK_ELEMENTS = 4096
@@ -65,8 +65,11 @@ def addresses(exprs: Iterable[Expr]) -> list[Size]:
 
 def address_of(buffer: Buffer, index: Sequence[Position]) -> Size:
     """The part of an element's address that is made of sizes."""
-    known = [p if isinstance(p, int | Dim) else 0 for p in index]
-    return offset_of(known, buffer.strides, buffer.blocks)
+    total: Size = 0
+    for position, stride in zip(index, buffer.strides, strict=True):
+        if isinstance(position, int | Dim):
+            total = total + position * stride
+    return total
 
 
 def collapse(

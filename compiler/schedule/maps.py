@@ -56,7 +56,7 @@ def map_kernel(
     for value, buffer in results:
         left = iter(known)
         position = tuple(0 if s == 1 else next(left) for s in value.type.shape)
-        stores.append((buffer, position, composer.at(value, position)))
+        stores.append((buffer, buffer.place(position), composer.at(value, position)))
     return stored_kernel(composer, axes, stores, list(memory.values()))
 
 

@@ -188,7 +188,7 @@ class Group:
             raise Unfusable("a result that is neither a row's nor an element's")
         left = iter(variables)
         position = tuple(0 if s == 1 else next(left) for s in value.type.shape)
-        target = Target(buffer, position, self.composer.at(value, position))
+        target = Target(buffer, buffer.place(position), self.composer.at(value, position))
         if sizes == kept:
             self.rows.append(target)
         else:

@@ -79,6 +79,22 @@ def test_loop_indices_lose_division():
     assert (i + k) // 64 != i  # not decidable: stays a division
 
 
+def test_signs_lose_what_never_decides_them():
+    outer, inner = dims.loop_variable("o", 9), dims.loop_variable("i", 16)
+    assert dims.in_steps(16 * outer + inner - 32) == outer - 2
+    assert dims.in_steps(31 - 16 * outer - inner) == 1 - outer
+    assert dims.in_steps(2 * outer - 1) == outer - 1
+    assert dims.in_steps(16 * outer + 2 * inner - 32) == 8 * outer + inner - 16
+    for size in (inner - 3, 7, 8 * outer + inner - 32):
+        assert dims.in_steps(size) == size
+    for gap in (16 * outer + inner - 32, 31 - 16 * outer - inner, 2 * outer + 3 - 2 * inner):
+        simpler = dims.in_steps(gap)
+        for o in range(9):
+            for i in range(16):
+                values = {"o": o, "i": i}
+                assert (dims.evaluate(gap, values) < 0) == (dims.evaluate(simpler, values) < 0)
+
+
 def test_relations_are_decided_or_recorded():
     n, m = Dim("n", max=10), Dim("m", max=10)
     assert dims.holds(n, "<=", 10)

@@ -14,7 +14,7 @@ import pytest
 from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import float32, float64
 from intaglio.compiler.ir import Graph, Value
-from intaglio.compiler.loop import offset_of
+from intaglio.compiler.loop import Buffer
 from intaglio.compiler.lower import lower
 from intaglio.compiler.op import Builder, op_named
 from intaglio.compiler.passes.fuse import fuse
@@ -45,9 +45,12 @@ def test_storage_maps_indices_as_numpy_rearranges(
     assert storage.sizes(shape) == wide.shape
     assert storage.elements(shape) == wide.size
     view, flat = storage.view(0, shape), wide.ravel()
+    strides = (*view.strides, *(b.stride for b in view.blocks))
+    buffer = Buffer(float32, shape, strides, "input", view.blocks)
     for index in np.ndindex(*shape):
-        place = offset_of(index, view.strides, view.blocks)
-        assert flat[view.offset + place] == x[index]  # type: ignore[index]
+        place = zip(buffer.place(index), buffer.strides, strict=True)
+        offset = sum((p * s for p, s in place), start=view.offset)  # type: ignore[operator,misc]
+        assert flat[offset] == x[index]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("extent, largest", [*product((1, 5, 7, 14, 49, 112), (6, 14))])
@@ -131,6 +134,26 @@ def inverted() -> Graph:
     return net.graph(net.relu(net.conv(y, 48, 1)))
 
 
+def dense(size: int = 6) -> Graph:
+    """Convolutions whose results are joined along the channels."""
+    net = Net()
+    x = net.conv(net.image(1, 3, size, 10), 32, 3, 1, 1)
+    for _ in range(2):
+        y = net.conv(net.relu(net.scaled(x)), 48, 1)
+        y = net.conv(net.relu(net.scaled(y)), 16, 3, 1, 1)
+        x = net.g.concat(x, y, axis=1)
+    return net.graph(net.g.sum(net.relu(net.scaled(x)), axes=(2, 3)))
+
+
+def maps() -> Graph:
+    """Elementwise ops, windows and joins between convolutions, with and without zeros around."""
+    net = Net()
+    x = net.conv(net.image(1, 32, 8, 24), 32, 1)
+    y = net.g.concat(net.pool(x, 3, 1, 1), x, net.g.exp(x), axis=1)
+    z = net.conv(net.relu(net.g.concat(y, net.pool(y, 3, 1, 1), axis=1)), 24, 3, 1, 1)
+    return net.graph(net.g.add(net.pool(z, 2, 2, 0), net.pool(net.relu(z), 2, 2, 0)))
+
+
 def copies_in(graph: Graph) -> int:
     """How many conversions the lowered function makes."""
     return sum(step.ops == ("copy",) for step in lower(graph).steps)
@@ -160,6 +183,7 @@ def test_conversions_are_made_only_at_the_edges() -> None:
     for _ in range(4):
         x = net.relu(net.conv(x, 32, 3, 1, 1))
     assert copies_in(net.graph(x)) == 2  # the input to blocks, the result back
+    assert copies_in(dense()) == 1  # the halo of the first
     assert copies_in(residual()) == 1  # the halo of the stem; the mean reads blocks
 
 
@@ -248,7 +272,7 @@ BUILDS = {"native": (), "avx2": ("-mno-avx512f",), "any": ("-DIG_FORCE_WIDTH=4",
 
 def graphs() -> list[Graph]:
     """All graphs whose bits are compared."""
-    return [*(c.graph() for c in CASES), residual(), residual(48, 7), inverted()]
+    return [*(c.graph() for c in CASES), residual(), residual(48, 7), inverted(), dense(), maps()]
 
 
 @lru_cache(maxsize=1)
