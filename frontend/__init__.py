@@ -19,6 +19,13 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         optim as optim,
     )
     from intaglio._compare import compare as compare
+    from intaglio._constants import (
+        e as e,
+        inf as inf,
+        nan as nan,
+        newaxis as newaxis,
+        pi as pi,
+    )
     from intaglio._core import (
         Parameter as Parameter,
         is_tensor as is_tensor,
@@ -420,6 +427,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
 # Home module -> the public names that it gives to the root.
 _NAMES: dict[str, str] = {
     "intaglio._compare": "compare",
+    "intaglio._constants": "e inf nan newaxis pi",
     "intaglio._core": "Parameter is_tensor",
     "intaglio._custom": "custom_vjp",
     "intaglio._debug": "debug_print",

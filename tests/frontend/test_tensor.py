@@ -205,3 +205,10 @@ def test_sorting() -> None:
     assert x.topk(2, largest=False).values.tolist() == [-np.inf, 1.0]
     assert ig.tensor([4.0, 1.0, 3.0, 2.0]).median().item() == 2.0
     assert ig.searchsorted(ig.tensor([1, 3, 5]), ig.tensor([0, 3, 9])).tolist() == [0, 1, 3]
+
+
+def test_named_numbers() -> None:
+    assert ig.inf > 1e308 and ig.nan != ig.nan and ig.newaxis is None
+    assert abs(ig.pi - 4 * ig.tensor(1.0, dtype=ig.float64).atan().item()) < 1e-15
+    assert abs(ig.tensor(ig.e).log().item() - 1) < 1e-6
+    assert ig.ones(2)[ig.newaxis].shape == (1, 2)
