@@ -108,7 +108,7 @@ def test_what_follows_is_one_kernel(
     monkeypatch: pytest.MonkeyPatch, groups: int, stride: int
 ) -> None:
     graph = block(Builder(), groups, stride)
-    low = lower(finished(graph))
+    low = lower(finished(graph), layouts=False)
     assert {"conv", "add", "maximum"} <= set(low.steps[-1].ops)
     assert len({s.ops for s in low.steps}) == 1
     (apart,) = plainly(monkeypatch, [graph])
