@@ -43,7 +43,8 @@ class Pointer:
 class Launch:
     """One kernel: its name, its grid (x, y) and threads per block (x, y), the bytes of shared
     memory it declares, the bytes of scratch memory that each of the grid's x blocks needs, the
-    number of the node its errors belong to, and its step.
+    number of the node its errors belong to, and its step. One that `copies` puts every element
+    where it was, and may be left out where its two pointers are the same.
 
     Its parameters are the pointers, then the scratch memory, the array of sizes, the error record
     (`int64_t[4]`: set, node, value, bound) and the node's number."""
@@ -56,6 +57,7 @@ class Launch:
     scratch: Size
     node: int
     step: int
+    copies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

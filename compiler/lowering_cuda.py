@@ -151,6 +151,7 @@ class CudaLowering(OrderLowering):
             layout.scratch,
             call.node,
             call.number,
+            call.copies,
         )
 
     def _pointer(self, view: View, loops: tuple[LoopStep, ...]) -> Pointer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from intaglio._apply import apply, one
+from intaglio._apply import one
 from intaglio._core import Tensor
 from intaglio._functions_device import on_place
 from intaglio._functions_elementwise import where
@@ -23,8 +23,7 @@ class Extremes(NamedTuple):
 
 
 def _along(x: Tensor, axis: int, kind: str) -> Tensor:
-    attributes = {"axis": axis, "kind": kind, "reverse": False}
-    return apply("cumulative", (x,), attributes)[0]
+    return one("cumulative", x, axis=axis, kind=kind, reverse=False)
 
 
 def _total(name: str, kind: str, x: Tensor, dim: int, dtype: DType | None) -> Tensor:

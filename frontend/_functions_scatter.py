@@ -185,8 +185,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     shape = broadcast_shapes(input.shape, mask.shape)
     count = product(tuple(shape))
     wide = reshape(expand_to(mask, shape), count)
-    attributes = {"axis": 0, "kind": "sum", "reverse": False}
-    number = apply("cumulative", (cast(wide, int64),), attributes)[0] - 1
+    number = one("cumulative", cast(wide, int64), axis=0, kind="sum", reverse=False) - 1
     place = where(wide, number, 0)
     taken = apply("take", (reshape(source, source.numel()), place), {"axis": 0})[0]
     made = where(wide, taken, reshape(expand_to(input, shape), count))

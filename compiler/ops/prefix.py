@@ -43,7 +43,7 @@ class Cumulative(Op):
     """`y[i]` joins `x[0]` to `x[i]` along `axis`: their sum, product, maximum, minimum (NaN wins)
     or the logarithm of the sum of their exponentials."""
 
-    name, exact = "cumulative", "iu"
+    name = "cumulative"
     kernel: ClassVar[str] = "cumulative"
     samples = (
         *(

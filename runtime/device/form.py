@@ -103,6 +103,8 @@ class CudaForm:
         buffers: list[int] = []
         offsets: list[int] = []
         for item in concrete(self.lowered.launches, sizes.by_name):
+            if item.launch.copies and self._is_one_place(item.pointers):
+                continue
             first = 8 * len(buffers)
             buffers += [b for b, _ in item.pointers] + [scratch, dims, error, plain]
             offsets += [o for _, o in item.pointers] + [0, 0, 0, item.launch.node]
@@ -121,6 +123,11 @@ class CudaForm:
             if spec.kind == "constant":
                 made.bases[slot] = self._constants[spec.index].address
         return made
+
+    def _is_one_place(self, pointers: Sequence[tuple[int, int]]) -> bool:
+        """Whether both pointers of a copy are the same: of a state that is updated in place."""
+        (a, low), (b, high) = pointers
+        return low == high and any(a in slots and b in slots for slots in self._inputs.values())
 
     # -------------------------------------------------------------------------------------- calls
 
