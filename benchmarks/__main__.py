@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, report
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ON_GPU, WORKLOADS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -125,7 +125,9 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}; all when none")
-    parser.add_argument("--peers", help="comma-separated; all of the workload when not given")
+    parser.add_argument(
+        "--peers", help="comma-separated; all of the workload on the CPU when not given"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of one round of one peer")
     parser.add_argument("--threads", type=int, choices=(1, 2), default=2)
@@ -144,6 +146,7 @@ def main() -> int:
     rows: list[report.Row] = []
     for name in arguments.workloads or WORKLOADS:
         peers = [p for p in WORKLOADS[name].peers if wanted is None or p in wanted]
+        peers += [p for p in ON_GPU if wanted is not None and p in wanted]
         print(f"{name}: {', '.join(peers)}", file=sys.stderr)
         rows += measure(name, peers, arguments)
     print(report.table(header, rows))

@@ -133,14 +133,46 @@ def intaglio_jit(build: Build) -> Function:
 
 def intaglio_file(build: Build) -> Function:
     """intaglio, traced, saved, loaded again and called with arrays."""
+    step, loaded = loaded_file(build, threads=threads())
+    return lambda: loaded(*step.arrays)
+
+
+def loaded_file(build: Build, **options: Any) -> tuple[Step, Any]:
+    """The step, and its function traced, saved and loaded again with these options."""
     fw = framework("intaglio")
     step = build(fw)
     example = tuple(fw.tensor(array) for array in step.arrays)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.ig"
         fw.api.trace(step.function, *example).save(path)
-        loaded = import_module("intaglio.runtime").load(path, threads=threads())
-    return lambda: loaded(*step.arrays)
+        return step, import_module("intaglio.runtime").load(path, **options)
+
+
+def intaglio_cuda(build: Build) -> Function:
+    """intaglio, loaded on a GPU, with arrays that lie there; each call is waited for."""
+    step, loaded = loaded_file(build, device="cuda")
+    device = import_module("intaglio.runtime.device.device").find_device("cuda")
+    arrays = tuple(map(device.upload, step.arrays))
+    return waited(lambda: loaded(*arrays), device.synchronize)
+
+
+def torch_cuda(build: Build) -> Function:
+    """torch on a GPU, as it comes; each call is waited for."""
+    fw = framework("torch")
+    fw.api.set_default_device("cuda")
+    step = build(fw)
+    return waited(bind(fw, step.function, step), fw.api.cuda.synchronize)
+
+
+def waited(call: Function, synchronize: Callable[[], None]) -> Function:
+    """A call that has ended on the device when it returns."""
+
+    def whole() -> Any:
+        made = call()
+        synchronize()
+        return made
+
+    return whole
 
 
 VARIANTS: dict[str, Callable[[Build], Function]] = {
@@ -150,4 +182,6 @@ VARIANTS: dict[str, Callable[[Build], Function]] = {
     "intaglio_eager": intaglio_eager,
     "intaglio_jit": intaglio_jit,
     "intaglio_file": intaglio_file,
+    "torch_cuda": torch_cuda,
+    "intaglio_cuda": intaglio_cuda,
 }

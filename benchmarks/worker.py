@@ -25,7 +25,9 @@ WARM_UP = 0.2
 def numbers(result: Any) -> list[float]:
     """The first few numbers of a result, whatever peer it comes from."""
     if hasattr(result, "detach"):
-        result = result.detach().numpy()
+        result = result.detach().cpu().numpy()
+    if hasattr(result, "to_host"):
+        result = result.to_host()
     return [float(x) for x in np.asarray(result).ravel()[:CHECKED_NUMBERS]]
 
 

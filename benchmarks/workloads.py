@@ -13,6 +13,8 @@ from benchmarks.recurrent import lstm, lstm_char_train
 
 INFERENCE = ("torch", "torch_jit", "torch_compile")
 OURS = ("intaglio_eager", "intaglio_jit", "intaglio_file")
+ON_GPU = ("torch_cuda", "intaglio_cuda")
+"""Peers of every workload that run only when they are asked for."""
 SIZES = (784, 512, 512, 10)
 TINY = (16, 32, 4)
 
