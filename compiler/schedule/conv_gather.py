@@ -136,6 +136,28 @@ class Gather:
             found.append((phase, tuple(taps)))
         return tuple(found)
 
+    @cached_property
+    def in_place(self) -> bool:
+        """Whether the source is its own planes: nothing is padded or cut, it lies densely, and the
+        first strip is no shorter than a tile, so that a last tile may begin earlier instead of
+        reading further."""
+        strides, step = self.problem.first.strides, 1
+        for side, stride in reversed(tuple(zip(self.sides, strides[2:], strict=True))):
+            if side.shift or side.step != 1 or side.extent != side.source:
+                return False
+            if not isinstance(side.extent, int) or (side.extent != 1 and stride != step):
+                return False
+            step *= side.extent
+        if strides[1] != step and self.chain * self.problem.groups != 1:
+            return False
+        assert isinstance(self.depth, int)
+        flat = 0
+        for d, side in enumerate(self.sides):
+            assert isinstance(side.places, int) and isinstance(side.extent, int)
+            places = min(side.places, self.depth) if d == self.strip_dim else side.places
+            flat = flat * side.extent + places - 1
+        return flat >= tile_shape(self.made)[1] * 64 // self.problem.dtype.size
+
     @property
     def area(self) -> Size:
         """Elements of a plane."""
@@ -184,13 +206,14 @@ def gather_kernels(problem: Convolution) -> TemplateResult:
     """The C text of the kernels with their steps and the memory they need."""
     g = Gather(problem)
     channels = problem.images * (problem.groups * g.chain)
-    planes = channels * g.area * len(g.planes)
+    planes = 0 if g.in_place else channels * g.area * len(g.planes)
     text = "\n".join([*_constants(g), *_tiles(g), *_pack(g), *_main(g)]) + "\n"
     size = problem.dtype.size
     packing = planes // (2000 // size) + g.weight_elements + 100
+    packed = problem.groups * g.tiles + (0 if g.in_place else channels)
     chunks = problem.images * (problem.groups * g.tiles) * g.strips
     steps = (
-        Step(f"{problem.name}_pack", channels + problem.groups * g.tiles, packing),
+        Step(f"{problem.name}_pack", packed, packing),
         Step(problem.name, chunks, problem.nanoseconds),
     )
     return TemplateResult(
@@ -206,7 +229,7 @@ def _scratch_elements(g: Gather) -> tuple[Size, Size, Size]:
     rows = tile_shape(g.made)[0]
     row = (g.pitch + STRIP) + 2 * g.slack
     made = row if g.problem.kind != "conv_input" else row * len(g.phases)
-    return row, made, row * rows + made * (rows if len(g.phases) > 1 else 1)
+    return row, made, g.slack + row * rows + made * (rows if len(g.phases) > 1 else 1)
 
 
 def _constants(g: Gather) -> Iterator[str]:
@@ -243,6 +266,9 @@ def _family(g: Gather, rows: int, vectors: int) -> Iterator[str]:
     best = [min(w for w in widths(vectors) if w >= k) for k in range(1, vectors + 1)]
     entries = ", ".join(f"{name}_t{w}" for w in best)
     yield f"static const {name}_tile {name}_table[{vectors + 1}] = {{0, {entries}}};"
+    if g.in_place:
+        entries = ", ".join(map(str, best))
+        yield f"static const int64_t {name}_widths[{vectors + 1}] = {{0, {entries}}};"
 
 
 def _tile(g: Gather, parameters: str, rows: int, vectors: int) -> Iterator[str]:
@@ -291,6 +317,11 @@ def _pack(g: Gather) -> Iterator[str]:
     yield from _pack_weights(g)
     yield "      continue;"
     yield "    }"
+    if g.in_place:
+        yield "    (void)planes;"
+        yield "  }"
+        yield "}"
+        return
     yield f"    const int64_t image = (q - {weights}) / {problem.groups * g.chain};"
     yield f"    const int64_t channel = (q - {weights}) % {problem.groups * g.chain};"
     first, second, *steps = (size(s) for s in problem.first.strides)
@@ -359,9 +390,16 @@ def _pack_weights(g: Gather) -> Iterator[str]:
     k0, k1, k2 = problem.kernel
     apart = f"order[n] / {k1 * k2} * {steps[0]} + order[n] / {k2} % {k1} * {steps[1]}"
     yield f"        const int64_t tap = {apart} + order[n] % {k2} * {steps[2]};"
-    yield f"        for (int64_t j = block; j < {g.chain} && j < block + {CHANNEL_BLOCK}; j++)"
-    yield f"          for (int64_t r = first; r < first + {name}_rows; r++)"
-    yield f"            *out++ = r < {g.made} ? k[r * {row} + j * {along} + tap] : 0;"
+    yield f"        const int64_t end = block + {CHANNEL_BLOCK};"
+    yield f"        const int64_t stop = end < {g.chain} ? end : {g.chain};"
+    yield f"        const {t} *s = k + first * {row} + block * {along} + tap;"
+    yield f"        if (first + {name}_rows <= {g.made})"
+    yield f"          for (int64_t j = block; j < stop; j++, s += {along}, out += {name}_rows)"
+    yield f"            for (int64_t r = 0; r < {name}_rows; r++) out[r] = s[r * {row}];"
+    yield "        else"
+    yield f"          for (int64_t j = block; j < stop; j++, s += {along}, out += {name}_rows)"
+    yield f"            for (int64_t r = 0; r < {name}_rows; r++)"
+    yield f"              out[r] = first + r < {g.made} ? s[r * {row}] : 0;"
     yield "      }"
 
 
@@ -378,7 +416,7 @@ def _main(g: Gather) -> Iterator[str]:
     yield "  IG_HEAD"
     yield f"  const {t} *const packed = (const {t} *){problem.workspace};"
     yield f"  const {t} *const planes = packed + {g.weight_elements};"
-    yield f"  {t} *const held = ({t} *)w->scratch;"
+    yield f"  {t} *const held = ({t} *)w->scratch + {g.slack};"
     yield f"  const int64_t held_row = {size(row)}, area = {size(g.area)};"
     yield f"  const int64_t strips = {size(g.strips)};"
     if _collects(g):
@@ -402,9 +440,15 @@ def _main(g: Gather) -> Iterator[str]:
     yield f"    const int64_t height = left < {name}_rows ? left : {name}_rows;"
     yield f"    const int64_t start = strip * depth, some = q{dim} - start;"
     yield "    const int64_t deep = some < depth ? some : depth;"
-    area = f"{problem.groups * g.chain} * plane_area"
-    yield f"    const {t} *const x = planes + batch * {area} + group * {g.chain} * plane_area"
-    yield "      + start * pitch;"
+    if g.in_place:
+        image, channel = (size(s) for s in problem.first.strides[:2])
+        yield "    (void)planes;"
+        yield f"    const {t} *const x = {problem.first.pointer} + batch * {image}"
+        yield f"      + group * {g.chain} * {channel} + start * pitch;"
+    else:
+        area = f"{problem.groups * g.chain} * plane_area"
+        yield f"    const {t} *const x = planes + batch * {area} + group * {g.chain} * plane_area"
+        yield "      + start * pitch;"
     tile = f"(group * {g.tiles} + tile) * {problem.taps * g.chain}"
     yield f"    const {t} *a = packed + {tile} * {name}_rows;"
     yield from _extent(g)
@@ -467,12 +511,15 @@ def _run(g: Gather, done: int, taps: int) -> Iterator[str]:
     yield f"      const int64_t step = {name}_vectors * {name}_lanes;"
     yield f"      for (int64_t r = 0; r < height; r += {name}_height)"
     yield "        for (int64_t f = 0; f < flat; f += step) {"
-    yield f"          const int64_t vectors = (flat - f + {name}_lanes - 1) / {name}_lanes;"
-    yield (
-        f"          {name}_table[vectors < {name}_vectors ? vectors : {name}_vectors]("
-        f"a + {done * g.chain} * {name}_rows + r, x + f,"
-    )
-    yield (f"            held + r * held_row + f, held_row, shifts + {done}, {taps}, plane_area);")
+    yield f"          int64_t vectors = (flat - f + {name}_lanes - 1) / {name}_lanes;"
+    yield f"          if (vectors > {name}_vectors) vectors = {name}_vectors;"
+    at = "f"
+    if g.in_place:
+        yield f"          const int64_t past = f + {name}_widths[vectors] * {name}_lanes - flat;"
+        yield "          const int64_t at = past > 0 ? f - past : f;"
+        at = "at"
+    yield f"          {name}_table[vectors](a + {done * g.chain} * {name}_rows + r, x + {at},"
+    yield f"            held + r * held_row + {at}, held_row, shifts + {done}, {taps}, plane_area);"
     yield "        }"
 
 

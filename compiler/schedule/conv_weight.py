@@ -1,8 +1,8 @@
 """The vector kernels of `conv_weight`: chains over the positions of an image, many side by side.
 
 What flowed back to the results is laid out with its channels side by side, so that vectors run over
-them; the images are laid out as zero-padded planes (`conv_gather` tells of their phases) of a few
-channels side by side, whose elements are broadcast. A tile is a few rows (input channels at one
+them; the images are laid out as zero-padded planes (`conv_gather` tells of their phases) of a line
+of channels side by side, whose elements are broadcast. A tile is a few rows (input channels at one
 tap) x a few vectors (channels of the results): it stays in registers while the positions of one
 image run, and is then added to the sum of the images before. Images of few channels are laid out
 with all taps of all channels side by side, as rows of one tap.
@@ -25,13 +25,16 @@ from intaglio.compiler.codegen.numbers import C_TYPES
 from intaglio.compiler.dims import Size, product
 from intaglio.compiler.schedule.conv_gather import KERNEL_PARAMETERS, Gather
 from intaglio.compiler.schedule.convolution import RANK, Convolution
+from intaglio.compiler.schedule.matmul_pack import pack_call, pack_text
 from intaglio.compiler.schedule.matmul_tile import group, lanes_text
-from intaglio.compiler.schedule.template import Step, TemplateResult
+from intaglio.compiler.schedule.template import Matrix, Product, Step, TemplateResult
 
 FEW_CHANNELS = 4
 """Up to so many channels of images all their taps become rows."""
-MOST_TAPS = 12
-"""Taps in a tile of a depthwise convolution."""
+MOST_ROWS = 12
+"""Rows of a tile at most, where they are taps."""
+ROWS = 8
+"""Rows of a tile where they are channels: a part of a line."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +71,19 @@ class Tiles:
         return self.problem.groups if self.depthwise else self.problem.outputs
 
     @property
-    def wide(self) -> int:
-        """Channels of the results in a tile: whole lines."""
-        line = 64 // self.problem.dtype.size
-        lines = 1 if self.depthwise else min(4, -(-self.across // line))
-        return line * (4 if lines == 3 else lines)
+    def line(self) -> int:
+        """Elements of a line of the cache: so many channels of an image lie side by side."""
+        return 64 // self.problem.dtype.size
 
     @property
     def lines(self) -> int:
-        """Lines in a tile."""
-        return self.wide * self.problem.dtype.size // 64
+        """Lines of the results' channels in a tile."""
+        return 1 if self.depthwise or self.across <= self.line else 2
+
+    @property
+    def wide(self) -> int:
+        """Channels of the results in a tile."""
+        return self.lines * self.line
 
     @property
     def blocks(self) -> int:
@@ -93,9 +99,10 @@ class Tiles:
 
     @property
     def height(self) -> int:
-        """Rows of a tile: nearly equal pieces, which narrow vectors can halve."""
-        most = MOST_TAPS if self.depthwise else 6 if self.lines > 2 else 12
-        height = -(-self.rows // -(-self.rows // most))
+        """Rows of a tile: parts of a line, or nearly equal pieces, which narrow vectors halve."""
+        if not self.flat and not self.depthwise:
+            return ROWS
+        height = -(-self.rows // -(-self.rows // MOST_ROWS))
         return height if self.depthwise or height <= 6 else -(-height // 2) * 2
 
     @property
@@ -114,17 +121,29 @@ class Tiles:
         return product(tuple(w.output for w in self.problem.windows))
 
     @property
+    def beside(self) -> int:
+        """Elements of a panel side by side."""
+        return self.height if self.flat else self.line
+
+    @property
     def panel(self) -> Size:
-        """Elements of what belongs to a tile's rows of one image."""
+        """Elements of a panel: of one tile's rows where they are taps, else of a line of
+        channels."""
         if self.flat:
-            return self.positions * self.height
-        beside = self.wide if self.depthwise else self.height
-        return self.sides.area * (len(self.sides.planes) * beside)
+            return self.positions * self.beside
+        return self.sides.area * (len(self.sides.planes) * self.beside)
+
+    @property
+    def above(self) -> int:
+        """Panels of a group of an image."""
+        if self.flat:
+            return self.stacked
+        return -(-(self.problem.groups if self.depthwise else self.rows) // self.line)
 
     @property
     def panels(self) -> int:
         """Panels of an image."""
-        return self.blocks if self.depthwise else self.groups * self.stacked
+        return self.groups * self.above
 
     @property
     def sums(self) -> int:
@@ -234,10 +253,32 @@ def _tile(g: Tiles, height: int, vectors: int) -> Iterator[str]:
 # ------------------------------------------------------------------------------------------ packing
 
 
+def _turning(g: Tiles, side: str, matrix: Matrix) -> Product:
+    """What the packing of matrix products is told about one side: positions are its rows, channels
+    its columns."""
+    p = g.problem
+    nothing = Matrix("", (), 0, 0)
+    name = f"{p.name}_{side}"
+    return Product(name, p.dtype, (), 1, 1, 1, nothing, matrix, "", p.store, p.size)
+
+
+def _turnings(g: Tiles) -> tuple[Product, Product]:
+    """The images' side, and the results' side."""
+    step = g.sides.sides[-1].step
+    x, y = g.problem.first.strides, g.problem.second.strides
+    left, right = (Matrix("", (), s[-1] * n, s[1]) for s, n in ((x, step), (y, 1)))
+    return _turning(g, "x", left), _turning(g, "y", right)
+
+
 def _pack(g: Tiles) -> Iterator[str]:
     """The kernel that lays out both sides."""
     problem, size = g.problem, g.problem.size
     name, t = problem.name, C_TYPES[problem.dtype.name]
+    left, right = _turnings(g)
+    for turning, panel in ((left, g.line), (right, g.wide)):
+        yield f"enum {{ {turning.name}_lanes = {name}_lanes, {turning.name}_panel = {panel} }};"
+        if turning is right or not g.flat:
+            yield pack_text(turning)
     each = g.groups * g.blocks
     yield f"static void {name}_pack({KERNEL_PARAMETERS}) {{"
     yield "  IG_HEAD"
@@ -246,21 +287,20 @@ def _pack(g: Tiles) -> Iterator[str]:
     yield f"  const int64_t rights = {size(problem.images * each)};"
     yield "  for (int64_t q = lo; q < hi; q++) {"
     yield "    if (q < rights) {"
-    yield from _pack_right(g)
+    yield from _pack_right(g, right)
     yield "      continue;"
     yield "    }"
     yield f"    const int64_t image = (q - rights) / {g.panels}, part = (q - rights) % {g.panels};"
     a, b, *_ = (size(s) for s in problem.first.strides)
     yield f"    {t} *out = left + (q - rights) * panel;"
     yield f"    const {t} *const x = {problem.first.pointer} + image * {a};"
-    yield from _pack_flat(g, b) if g.flat else _pack_panel(g, b)
+    yield from _pack_flat(g, b) if g.flat else _pack_panel(g, b, left)
     yield "  }"
     yield "}"
 
 
-def _pack_right(g: Tiles) -> Iterator[str]:
-    """One block of the results' channels of an image, side by side, a short stretch of positions at
-    a time."""
+def _pack_right(g: Tiles, turning: Product) -> Iterator[str]:
+    """One block of the results' channels of an image, side by side."""
     problem, size = g.problem, g.problem.size
     t = C_TYPES[problem.dtype.name]
     a, b, *steps = (size(s) for s in problem.second.strides)
@@ -271,71 +311,87 @@ def _pack_right(g: Tiles) -> Iterator[str]:
     yield f"        + (q % {each} / {g.blocks} * {g.across} + first) * {b};"
     yield f"      {t} *out = right + q * positions * {g.wide};"
     yield f"      const int64_t left_over = {g.across} - first;"
-    yield f"      const int64_t some = left_over < {g.wide} ? left_over : {g.wide};"
+    yield f"      const int64_t width = left_over < {g.wide} ? left_over : {g.wide};"
+    if _is_dense(problem):
+        yield f"      {pack_call(turning, 'y', 'positions', 'out')}"
+        return
     yield f"      for (int64_t z = 0; z < {extents[0]}; z++)"
-    yield f"        for (int64_t v = 0; v < {extents[1]}; v++) {{"
-    yield f"          const {t} *const row = y + z * {steps[0]} + v * {steps[1]};"
-    yield f"          for (int64_t from = 0; from < {extents[2]}; from += 16) {{"
-    yield f"            const int64_t n = {extents[2]} - from < 16 ? {extents[2]} - from : 16;"
-    yield "            for (int64_t j = 0; j < some; j++)"
-    yield "              for (int64_t i = 0; i < n; i++)"
-    yield f"                out[i * {g.wide} + j] = row[j * {b} + (from + i) * {steps[2]}];"
-    yield f"            for (int64_t i = 0; i < n && some < {g.wide}; i++)"
-    yield f"              for (int64_t j = some; j < {g.wide}; j++) out[i * {g.wide} + j] = 0;"
-    yield f"            out += n * {g.wide};"
-    yield "          }"
+    yield f"        for (int64_t v = 0; v < {extents[1]}; v++, out += {extents[2]} * {g.wide}) {{"
+    source = f"y + z * {steps[0]} + v * {steps[1]}"
+    yield f"          {pack_call(turning, source, extents[2], 'out')}"
     yield "        }"
+
+
+def _is_dense(problem: Convolution) -> bool:
+    """Whether the positions of what flowed back lie one after the other."""
+    step: Size = 1
+    for window, stride in reversed(
+        tuple(zip(problem.windows, problem.second.strides[2:], strict=True))
+    ):
+        if window.output != 1 and stride != step:
+            return False
+        step = step * window.output
+    return True
 
 
 def _pack_flat(g: Tiles, channel: str) -> Iterator[str]:
     """All taps of all channels side by side, position by position."""
-    problem, size = g.problem, g.problem.size
+    problem, size, t = g.problem, g.problem.size, C_TYPES[g.problem.dtype.name]
     *_, s0, s1, s2 = (size(s) for s in problem.first.strides)
     k0, k1, k2 = problem.kernel
-    for d in range(RANK):
-        yield f"    for (int64_t o{d} = 0; o{d} < {size(problem.windows[d].output)}; o{d}++)"
+    z, y, x = problem.windows
     yield f"    for (int64_t r = 0; r < {g.height}; r++) {{"
-    yield f"      const int64_t row = part % {g.stacked} * {g.height} + r;"
-    yield f"      const int64_t c = part / {g.stacked} * {problem.inputs} + row / {problem.taps};"
+    yield f"      const int64_t row = part % {g.above} * {g.height} + r;"
+    yield f"      const int64_t c = part / {g.above} * {problem.inputs} + row / {problem.taps};"
     taps = (f"row / {k1 * k2} % {k0}", f"row / {k2} % {k1}", f"row % {k2}")
     for d, w in enumerate(problem.windows):
-        place = f"o{d} * {w.stride} + {taps[d]} * {w.dilation} - {w.low}"
-        yield f"      const int64_t i{d} = {place};"
-    inside = " && ".join(
-        f"i{d} >= 0 && i{d} < {size(w.image)}" for d, w in enumerate(problem.windows)
-    )
-    place = f"c * {channel} + i0 * {s0} + i1 * {s1} + i2 * {s2}"
-    yield f"      *out++ = row < {g.rows} && {inside} ? x[{place}] : 0;"
+        yield f"      const int64_t a{d} = {taps[d]} * {w.dilation} - {w.low};"
+    yield f"      {t} *o = out + r;"
+    yield f"      for (int64_t z = 0; z < {size(z.output)}; z++)"
+    yield f"        for (int64_t y = 0; y < {size(y.output)}; y++) {{"
+    yield f"          const int64_t i0 = z * {z.stride} + a0, i1 = y * {y.stride} + a1;"
+    limits = [size(w.image) for w in problem.windows]
+    inside = " && ".join(f"i{d} >= 0 && i{d} < {n}" for d, n in enumerate(limits[:2]))
+    yield f"          const int within = row < {g.rows} && {inside};"
+    place = f"c * {channel} + i0 * {s0} + i1 * {s1}"
+    yield f"          const {t} *const from = x + (within ? {place} : 0);"
+    yield f"          for (int64_t v = 0; v < {size(x.output)}; v++, o += {g.height}) {{"
+    yield f"            const int64_t i2 = v * {x.stride} + a2;"
+    yield f"            *o = within && i2 >= 0 && i2 < {limits[2]} ? from[i2 * {s2}] : 0;"
+    yield "          }"
+    yield "        }"
     yield "    }"
 
 
-def _pack_panel(g: Tiles, channel: str) -> Iterator[str]:
-    """Planes of a few channels side by side; zeros stand for channels that do not exist."""
+def _pack_panel(g: Tiles, channel: str, turning: Product) -> Iterator[str]:
+    """Planes of a line of channels side by side; zeros stand for channels that do not exist."""
     problem, size, sides = g.problem, g.problem.size, g.sides.sides
+    t, line = C_TYPES[problem.dtype.name], g.line
     *_, s0, s1, s2 = (size(s) for s in problem.first.strides)
-    beside, count = (g.wide, problem.groups) if g.depthwise else (g.height, problem.inputs)
-    above = g.blocks if g.depthwise else g.stacked
-    yield f"    const int64_t first = part % {above} * {beside};"
-    yield f"    const int64_t base = part / {above} * {count} + first;"
-    yield f"    const int64_t some = {count} - first < {beside} ? {count} - first : {beside};"
+    count = problem.groups if g.depthwise else problem.inputs
+    yield f"    const int64_t first = part % {g.above} * {line};"
+    yield f"    const {t} *const from = x + (part / {g.above} * {count} + first) * {channel};"
+    yield f"    const int64_t width = {count} - first < {line} ? {count} - first : {line};"
+    limits = [size(s.source) for s in sides]
+    last, extent = sides[-1], size(sides[-1].extent)
     for plane in g.sides.planes:
+        lead = plane[-1] - last.shift
         for d, side in enumerate(sides[:-1]):
             yield f"    for (int64_t u{d} = 0; u{d} < {size(side.extent)}; u{d}++)"
         yield "    {"
         for d, side in enumerate(sides[:-1]):
             yield f"      const int64_t i{d} = u{d} * {side.step} + {plane[d] - side.shift};"
-        limits = [size(s.source) for s in sides[:-1]]
-        inside = " && ".join(f"i{d} >= 0 && i{d} < {n}" for d, n in enumerate(limits))
-        yield f"      const int within = {inside};"
-        last, lead = sides[-1], plane[-1] - sides[-1].shift
-        yield f"      for (int64_t u2 = 0; u2 < {size(last.extent)}; u2++, out += {beside}) {{"
-        yield f"        const int64_t i2 = u2 * {last.step} + {lead};"
-        yield f"        const int here = within && i2 >= 0 && i2 < {size(last.source)};"
-        place = f"(base + r) * {channel} + i0 * {s0} + i1 * {s1} + i2 * {s2}"
-        yield "        int64_t r = 0;"
-        yield f"        if (here) for (; r < some; r++) out[r] = x[{place}];"
-        yield f"        for (; r < {beside}; r++) out[r] = 0;"
-        yield "      }"
+        inside = " && ".join(f"i{d} >= 0 && i{d} < {limits[d]}" for d in range(RANK - 1))
+        yield f"      int64_t begin = {max(0, -(lead // last.step))};"
+        yield f"      int64_t end = ({limits[-1]} - {lead} + {last.step - 1}) / {last.step};"
+        yield f"      if (end > {extent}) end = {extent};"
+        yield f"      if (!({inside}) || end < begin) begin = end = {extent};"
+        yield f"      for (int64_t i = 0; i < begin * {line}; i++) out[i] = 0;"
+        place = f"i0 * {s0} + i1 * {s1} + (begin * {last.step} + {lead}) * {s2}"
+        call = pack_call(turning, f"from + {place}", "end - begin", f"out + begin * {line}")
+        yield f"      if (begin < end) {{ {call} }}"
+        yield f"      for (int64_t i = end * {line}; i < {extent} * {line}; i++) out[i] = 0;"
+        yield f"      out += {extent} * {line};"
         yield "    }"
 
 
@@ -351,15 +407,20 @@ def _sum(g: Tiles) -> Iterator[str]:
     yield "  (void)w;"
     yield from _memory(g, "const ")
     yield from _shifts(g)
-    beside = g.wide if g.depthwise else g.height
     output = [size(w.output) for w in problem.windows]
     extent = output if g.flat else [size(s.extent) for s in g.sides.sides]
-    yield f"  const int64_t ax = {beside}, ay = {extent[2]} * ax, az = {extent[1]} * ay;"
+    yield f"  const int64_t ax = {g.beside}, ay = {extent[2]} * ax, az = {extent[1]} * ay;"
     yield "  for (int64_t q = lo; q < hi; q++) {"
     yield f"    const int64_t tap = q % {g.taps}, tile = q / {g.taps} % {g.stacked};"
     yield f"    const int64_t block = q / {g.taps * g.stacked};"
     yield f"    {t} *const c = sums + q * {g.height * g.wide};"
-    part = "block" if g.depthwise else f"block / {g.blocks} * {g.stacked} + tile"
+    part = f"block / {g.blocks} * {g.above}"
+    if g.depthwise:
+        part = "block"
+    elif g.flat:
+        part += " + tile"
+    else:
+        part += f" + tile / {g.line // ROWS}"
     yield "    (void)tap; (void)tile;"
     yield f"    const int64_t images = {size(problem.images)}, size = {g.height * g.wide};"
     yield "    for (int64_t i = 0; !images && i < size; i++) c[i] = 0;"
@@ -371,7 +432,8 @@ def _sum(g: Tiles) -> Iterator[str]:
     if g.depthwise:
         shifts = f"shifts + tile * {g.height} + r, "
     else:
-        yield "      a += shifts[tap];"
+        within = f" + tile % {g.line // ROWS} * {ROWS}" if g.line > ROWS and not g.flat else ""
+        yield f"      a += shifts[tap]{within};"
     row = "" if g.depthwise else " + r"
     column = " + v" if g.depthwise else ""
     yield f"      for (int64_t v = 0; v < {g.wide}; v += {name}_vectors * {name}_lanes)"
@@ -390,7 +452,7 @@ def _shifts(g: Tiles) -> Iterator[str]:
         return
     size, sides = g.problem.size, g.sides.sides
     e1, e2 = size(sides[1].extent), size(sides[2].extent)
-    area, beside = size(g.sides.area), g.wide if g.depthwise else g.height
+    area, beside = size(g.sides.area), g.beside
     ((_, taps),) = g.sides.phases
     found = [
         f"({tap.plane} * {area} + ({tap.shifts[0]} * {e1} + {tap.shifts[1]}) * {e2}"

@@ -34,7 +34,7 @@ def plainly(monkeypatch: pytest.MonkeyPatch, graphs: list[Graph]) -> list[Lowere
     """The graphs with the loops that define convolutions."""
     with monkeypatch.context() as patch:
         patch.setattr(lowering_templates, "convolution_kernels", loops_kernel)
-        return [lower(g) for g in graphs]
+        return [lower(g, layouts=False) for g in graphs]
 
 
 def open_graph(case: Case) -> tuple[Graph, dict[str, int]]:
@@ -60,10 +60,10 @@ def open_graph(case: Case) -> tuple[Graph, dict[str, int]]:
 
 def test_all_kernels_have_the_bits_of_the_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     graphs = [graph_of(c) for c in SAMPLES]
-    fast, loops = [lower(g) for g in graphs], plainly(monkeypatch, graphs)
+    fast, loops = [lower(g, layouts=False) for g in graphs], plainly(monkeypatch, graphs)
     assert all(len(f.sources[0]) > len(p.sources[0]) for f, p in zip(fast, loops, strict=True))
     opened = [open_graph(c) for c in SAMPLES]
-    general = [lower(g) for g, _ in opened]
+    general = [lower(g, layouts=False) for g, _ in opened]
     narrow = build(fast, flags=("-O1", "-mno-avx512f"))
     made = build([*loops, *fast, *general])
     count = len(SAMPLES)
@@ -139,9 +139,40 @@ def test_padding_takes_part_and_strides_do_not(monkeypatch: pytest.MonkeyPatch) 
     b = Builder()
     y, w = (b.input(TensorType(float32, s)) for s in ((1, 1, 3), (1, 1, 3)))
     back = b.graph([b.conv_input(y, w, sizes=(6,), groups=1, **shapes)])
-    one, other = build([lower(forward), lower(back)])
+    one, other = build([lower(g, layouts=False) for g in (forward, back)])
     weight = np.array([[[np.inf, 1, 1]]], np.float32)
     (found,) = one(np.ones((1, 1, 6), np.float32), weight)
     assert np.isnan(found[0, 0, 0]) and np.isinf(found[0, 0, 1:]).all()
     (found,) = other(np.ones((1, 1, 3), np.float32), weight)
     assert np.array_equal(found[0, 0], np.array([1, np.inf, 1, np.inf, 1, np.nan], "f4"), True)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "groups"),
+    [
+        ((2, 3, 30, 31), (9, 3, 3, 3), 1),
+        ((1, 40, 45, 50), (11, 40, 1, 1), 1),
+        ((2, 1, 700, 7), (1, 1, 3, 2), 1),
+        ((1, 4, 40, 40), (4, 1, 3, 3), 4),
+        ((2, 5, 4000), (3, 5, 9), 1),
+    ],
+)
+def test_images_without_padding_are_read_in_place(
+    monkeypatch: pytest.MonkeyPatch, x: tuple[int, ...], w: tuple[int, ...], groups: int
+) -> None:
+    rank = len(x) - 2
+    b = Builder()
+    operands = [b.input(TensorType(float32, s)) for s in (x, w)]
+    geometry: dict[str, Any] = {"strides": (1,) * rank, "dilations": (1,) * rank}
+    geometry |= {"low": (0,) * rank, "high": (0,) * rank, "groups": groups}
+    graph = b.graph([b.conv(*operands, **geometry)])
+    low = lower(graph, layouts=False)
+    largest = max(s.bytes for s in low.buffers if s.kind == "temp")
+    assert isinstance(largest, int) and largest < int(np.prod(x)) * 4
+    (plain,) = plainly(monkeypatch, [graph])
+    wide, loops = build([low, plain])
+    (narrow,) = build([low], flags=("-O1", "-mno-avx512f"))
+    arrays = arrays_for(graph)
+    (want,) = loops(*arrays)
+    for f in (wide, narrow):
+        assert f(*arrays)[0].tobytes() == want.tobytes()
