@@ -31,16 +31,21 @@ from intaglio.compiler.op import op_named
 
 
 class Interner:
-    """Makes equal expressions the same object."""
+    """Makes equal expressions the same object. What it has seen it knows again, so that an
+    expression whose parts are shared is gone through once."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, Expr] = {}
-        self._unique: set[Expr] = set()
+        self._seen: dict[Expr, Expr] = {}
 
     def __call__(self, expr: Expr) -> Expr:
         """The one object equal to `expr`."""
-        if expr in self._unique:
-            return expr
+        found = self._seen.get(expr)
+        if found is None:
+            found = self._seen[expr] = self._find(expr)
+        return found
+
+    def _find(self, expr: Expr) -> Expr:
         match expr:
             case Local():
                 return expr
@@ -72,7 +77,7 @@ class Interner:
 
     def _keep(self, key: Hashable, expr: Expr) -> Expr:
         found = self._made.setdefault(key, expr)
-        self._unique.add(found)
+        self._seen[found] = found
         return found
 
 

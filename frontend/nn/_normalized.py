@@ -54,7 +54,7 @@ def _standardize_backward(
 
 _softmax = ig.custom_vjp(_softmax_forward, _softmax_backward)
 _log_softmax = ig.custom_vjp(_log_softmax_forward, _log_softmax_backward)
-_standardize = ig.custom_vjp(_standardize_forward, _standardize_backward)
+standardize = ig.custom_vjp(_standardize_forward, _standardize_backward)
 
 
 def _softmax_dim(name: str, x: Tensor, dim: int | None) -> int:
@@ -116,7 +116,7 @@ def layer_norm(
     2016)."""
     dims = _trailing("layer_norm", input, normalized_shape)
     with entered("layer_norm"):
-        result = _as_tensor(_standardize(input, dims=dims, eps=eps))
+        result = _as_tensor(standardize(input, dims=dims, eps=eps))
         result = result if weight is None else result * weight
         return result if bias is None else result + bias
 
