@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from intaglio.compiler.ir import Function, Graph, Node, Value, blocks
+from intaglio.compiler.ir import Attribute, Function, Graph, Node, Value, blocks
 from intaglio.compiler.op import op_named
 from intaglio.compiler.text import print_attribute
 from intaglio.compiler.where import describe
@@ -182,7 +182,8 @@ def _node_box(node: Node) -> Box:
             tip.append(f"{name} = {print_attribute(value)}")
     if node.where:
         tip.append(describe(node.where))
-    title, detail = node.op, brief(inner) if inner else _attributes(node)
+    computing = [op for op in inner if kind_of(op) != "movement"]
+    title, detail = node.op, brief(computing or inner) if inner else _attributes(node)
     label = node.attributes.get("scope") or node.attributes.get("kind")
     if inner and isinstance(label, str):
         title = f"{node.op} {label}" if node.op == "fused" else label
@@ -211,11 +212,21 @@ def counted(number: int, noun: str) -> str:
 
 
 def _attributes(node: Node) -> str:
-    """The attributes that fit on a label; types and shapes are shown by the results' types."""
+    """The attributes that say something: types and shapes are shown by the results' types, and
+    steps of 1, margins of 0 and the like are what one expects."""
     return " ".join(
         f"{name}={print_attribute(value)}"
         for name, value in node.attributes.items()
-        if name not in ("shape", "dtype") and not isinstance(value, Graph)
+        if name not in ("shape", "dtype")
+        and not isinstance(value, Graph)
+        and (name.startswith("ax") or not _is_usual(value))
+    )
+
+
+def _is_usual(value: Attribute) -> bool:
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(part.__class__ is int and part == 0 for part in parts) or all(
+        part.__class__ is int and part == 1 for part in parts
     )
 
 

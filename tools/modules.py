@@ -61,14 +61,19 @@ def path_of(where: Places) -> Path:
 
 
 def _node_path(node: Node) -> Path:
-    """The path of a node; that of a fused one is where its results are made."""
-    if node.op == "fused":
-        body = node.attributes["body"]
-        assert isinstance(body, Graph)
-        made = {v: inner for inner in body.nodes for v in inner.outputs}
-        paths = [path_of(made[v].where) for v in body.outputs if v in made]
-        return _shared(paths) if paths else path_of(node.where)
-    return path_of(node.where)
+    """The path of a node; that of a fused one is what the operations that compute in it share, of
+    the same kind, function or derivative, as the last of them."""
+    if node.op != "fused":
+        return path_of(node.where)
+    body = node.attributes["body"]
+    assert isinstance(body, Graph)
+    paths = [path_of(inner.where) for inner in body.nodes if inner.inputs]
+    paths = [path for path in paths if path]
+    if not paths:
+        return path_of(node.where)
+    gradient = paths[-1][0].startswith(GRADIENT)
+    own = [path for path in paths if path[0].startswith(GRADIENT) == gradient]
+    return _shared(own) or paths[-1][:1]
 
 
 def node_paths(graph: Graph) -> dict[Node, Path]:

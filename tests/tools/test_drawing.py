@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from intaglio.compiler.dtypes import float32
 from intaglio.compiler.ir import Function
+from intaglio.compiler.op import Builder
+from intaglio.compiler.types import TensorType
 from intaglio.tools.diagram import Box, Diagram, diagram, fitting_depth
 from intaglio.tools.dot import dot
 from intaglio.tools.drawing import svg
+from intaglio.tools.dump import graph_after
 from intaglio.tools.layout import GAP, Item, Line, lay_out
 from intaglio.tools.modules import Group
 from intaglio.tools.picture import HEAD, INSET, Placed, place
@@ -81,6 +85,30 @@ def test_depth_folds_modules_and_keeps_what_flows(functions: dict[str, Function]
     assert fitting_depth(forward) is None
     assert sum(b.kind == "state" for b in full.boxes) == 12
     assert {b.title for b in full.boxes if b.kind == "state"} == {"weight", "bias"}
+
+
+def test_fused_operations_are_in_the_module_that_they_share(
+    functions: dict[str, Function],
+) -> None:
+    forward = functions["forward"]
+    made = diagram(forward.with_graph(graph_after(forward.graph, "fuse")))
+    (net,) = made.root.groups()
+    blocks = list(net.groups())
+    assert [g.name for g in blocks] == ["blocks.0", "blocks.1", "blocks.2"]
+    for group in blocks:
+        fused = [made.boxes[k] for k in group.members if isinstance(k, int)]
+        assert any(b.kind == "fused" and "matmul" in b.detail for b in fused)
+
+
+def test_labels_leave_out_what_one_expects() -> None:
+    b = Builder()
+    x = b.input(TensorType(float32, (4, 6)), "x")
+    made = b.slice(x, starts=(0, 0), stops=(4, 5), steps=(1, 1))
+    made = b.sum(made, axes=(0,))
+    function = Function("f", b.graph([made]), ("x",), ("",), parameters=("x",))
+    details = {box.title: box.detail for box in diagram(function).boxes}
+    assert details["slice"] == "stops=(4, 5)"
+    assert details["sum"] == "axes=(0,)"
 
 
 def test_a_picture_says_what_its_colours_mean(functions: dict[str, Function]) -> None:
