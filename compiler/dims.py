@@ -365,7 +365,7 @@ def _decided(left: Size, relation: str, right: Size) -> bool:
     """What Python code that compares sizes gets to see; raises `TraceError` where the bounds of the
     symbols leave it open."""
     if not isinstance(left, int | Dim) or not isinstance(right, int | Dim):
-        return NotImplemented  # type: ignore[no-any-return]  # Python asks the other operand
+        return NotImplemented
     low, high = bounds(left - right)
     limit = 0 if relation == "<=" else -1
     if high <= limit or low > limit:
