@@ -1,12 +1,8 @@
 """The vector kernels of `conv` and `conv_input`: results gathered from zero-padded planes.
 
-Both are one thing seen from two sides. Along each spatial dim a *source* (the image, or what flowed
-back to the results) is laid out as planes of `extent` elements with zeros around: for `conv` one
-plane for each phase of the stride, so that neighbouring results read neighbouring elements. Results
-belong to phases, too: `conv` has one, `conv_input` one for each phase of the stride, and each phase
-has taps of its own. So every tap of every phase is a plain shift in a plane, and a row of registers
-that runs over a plane as if it were one long row serves several rows of results at once; the few
-elements between two rows are computed in vain.
+Both are one thing seen from two sides: `conv_planes` tells of planes and phases. A row of registers
+runs over a plane as if it were one long row and so serves several rows of results at once; the few
+elements between two rows are computed in vain. An image that is not padded is its own plane.
 
 Two kernels: `<name>_pack` makes the planes, and brings weights into the order of the chains;
 `<name>` runs tiles of a few channels x a few vectors over strips of the planes, takes out the
@@ -17,189 +13,16 @@ of 16 channels, taps, channels of the block, and so no cutting changes a bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import product as combinations
 
 from intaglio.compiler.codegen.numbers import C_TYPES
-from intaglio.compiler.dims import Size, floordiv, maximum, product
+from intaglio.compiler.dims import Size
 from intaglio.compiler.ops.convolution import CHANNEL_BLOCK
+from intaglio.compiler.schedule.conv_planes import STRIP, Gather, tile_shape
 from intaglio.compiler.schedule.convolution import RANK, Convolution
 from intaglio.compiler.schedule.matmul_tile import group, lanes_text
 from intaglio.compiler.schedule.template import Step, TemplateResult
 
 KERNEL_PARAMETERS = "const ig_worker *w, const void *args, int64_t lo, int64_t hi"
-STRIP = 1536
-"""Elements of a plane that a chunk runs over, about."""
-MOST_VECTORS = 8
-"""Vectors of a tile at most."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """One spatial dim. Element `u` of the plane of phase r is the source's `u * step + r - shift`;
-    result `q * stride + r - low` lies at q in its own phase r, and reads `reads[t]` further."""
-
-    source: Size
-    step: int
-    shift: int
-    extent: Size
-    places: Size
-    result: Size
-    stride: int
-    low: int
-    taps: tuple[tuple[int, int, int], ...]
-    """Of each tap the result's phase, the source's phase, and the shift in the plane."""
-
-
-def _sides(problem: Convolution) -> tuple[Side, ...]:
-    found = []
-    for w in problem.windows:
-        reach = (w.kernel - 1) * w.dilation // w.stride
-        steps = [divmod(t * w.dilation, w.stride) for t in range(w.kernel)]
-        if problem.kind != "conv_input":
-            taps = tuple((0, phase, far) for far, phase in steps)
-            extent = w.output + reach
-            side = Side(w.image, w.stride, w.low, extent, w.output, w.output, 1, 0, taps)
-        else:
-            taps = tuple((phase, 0, reach - far) for far, phase in steps)
-            # The results' first place is that of the first that exists.
-            first, low = divmod(w.low, w.stride)
-            places = floordiv(w.image + (low - 1), w.stride) + 1
-            extent, shift = places + reach, reach - first
-            side = Side(w.output, 1, shift, extent, places, w.image, w.stride, low, taps)
-        found.append(side)
-    return tuple(found)
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A tap of the kernel: its flat number, the number of the source's plane, and its shift there
-    along every dim."""
-
-    number: int
-    plane: int
-    shifts: tuple[int, ...]
-
-
-def tile_shape(rows: int) -> tuple[int, int, int, int]:
-    """Rows and vectors of a tile for so many rows, on machines with 32 wide registers; and on
-    others."""
-    if rows == 1:
-        return 1, 8, 1, 8
-    if rows == 2:
-        return 2, 8, 2, 4
-    if rows <= 4:
-        return 4, 6, 4, 2
-    return 8, 3, 4, 2
-
-
-@dataclass(frozen=True)
-class Gather:
-    """The problem with all that follows from it."""
-
-    problem: Convolution
-
-    @cached_property
-    def sides(self) -> tuple[Side, ...]:
-        """The spatial dims."""
-        return _sides(self.problem)
-
-    @property
-    def chain(self) -> int:
-        """Channels of a group that a chain runs over."""
-        forward = self.problem.kind != "conv_input"
-        return self.problem.inputs if forward else self.problem.outputs
-
-    @property
-    def made(self) -> int:
-        """Channels of a group that are made."""
-        return self.problem.outputs if self.problem.kind != "conv_input" else self.problem.inputs
-
-    @cached_property
-    def planes(self) -> tuple[tuple[int, ...], ...]:
-        """The phases of the source that some tap reads."""
-        each = [sorted({plane for _, plane, _ in s.taps}) for s in self.sides]
-        return tuple(combinations(*each))
-
-    @cached_property
-    def phases(self) -> tuple[tuple[tuple[int, ...], tuple[Tap, ...]], ...]:
-        """The phases of the results, each with its taps in order."""
-        found = []
-        for phase in combinations(*(range(s.stride) for s in self.sides)):
-            taps = []
-            each = (enumerate(s.taps) for s in self.sides)
-            for number, tap in enumerate(combinations(*each)):
-                if all(t[0] == p for (_, t), p in zip(tap, phase, strict=True)):
-                    plane = self.planes.index(tuple(t[1] for _, t in tap))
-                    taps.append(Tap(number, plane, tuple(t[2] for _, t in tap)))
-            found.append((phase, tuple(taps)))
-        return tuple(found)
-
-    @cached_property
-    def in_place(self) -> bool:
-        """Whether the source is its own planes: nothing is padded or cut, it lies densely, and the
-        first strip is no shorter than a tile, so that a last tile may begin earlier instead of
-        reading further."""
-        strides, step = self.problem.first.strides, 1
-        for side, stride in reversed(tuple(zip(self.sides, strides[2:], strict=True))):
-            if side.shift or side.step != 1 or side.extent != side.source:
-                return False
-            if not isinstance(side.extent, int) or (side.extent != 1 and stride != step):
-                return False
-            step *= side.extent
-        if strides[1] != step and self.chain * self.problem.groups != 1:
-            return False
-        assert isinstance(self.depth, int)
-        flat = 0
-        for d, side in enumerate(self.sides):
-            assert isinstance(side.places, int) and isinstance(side.extent, int)
-            places = min(side.places, self.depth) if d == self.strip_dim else side.places
-            flat = flat * side.extent + places - 1
-        return flat >= tile_shape(self.made)[1] * 64 // self.problem.dtype.size
-
-    @property
-    def area(self) -> Size:
-        """Elements of a plane."""
-        return product(tuple(s.extent for s in self.sides))
-
-    @property
-    def strip_dim(self) -> int:
-        """The dim along which strips are cut: the first that is no filling."""
-        sizes = [s.places for s in self.sides]
-        return next((d for d in range(RANK - 1) if sizes[d] != 1), RANK - 1)
-
-    @property
-    def pitch(self) -> Size:
-        """Elements of a plane per position of that dim."""
-        return product(tuple(s.extent for s in self.sides[self.strip_dim + 1 :]))
-
-    @property
-    def depth(self) -> Size:
-        """Positions of that dim in a strip."""
-        return maximum(1, floordiv(STRIP, self.pitch))
-
-    @property
-    def strips(self) -> Size:
-        """Into how many strips a plane of results is cut."""
-        return floordiv(self.sides[self.strip_dim].places + (self.depth - 1), self.depth)
-
-    @property
-    def tiles(self) -> int:
-        """How many tiles cover the channels that are made in a group."""
-        return -(-self.made // tile_shape(self.made)[0])
-
-    @property
-    def weight_elements(self) -> int:
-        """Elements of the weights in the order of the chains."""
-        rows = tile_shape(self.made)[0]
-        count = self.problem.groups * self.tiles * rows * self.problem.taps * self.chain
-        return -(-count // 16) * 16
-
-    @property
-    def slack(self) -> int:
-        """Elements behind the planes that a last tile may read."""
-        return MOST_VECTORS * 64 // self.problem.dtype.size
 
 
 def gather_kernels(problem: Convolution) -> TemplateResult:
@@ -410,27 +233,12 @@ def _main(g: Gather) -> Iterator[str]:
     """The kernel: a chunk is one strip of the results of one tile of channels of one image."""
     problem, size = g.problem, g.problem.size
     name, t = problem.name, C_TYPES[problem.dtype.name]
-    row, made, _ = _scratch_elements(g)
-    sides, dim = g.sides, g.strip_dim
+    dim = g.strip_dim
     yield f"static void {name}({KERNEL_PARAMETERS}) {{"
     yield "  IG_HEAD"
     yield f"  const {t} *const packed = (const {t} *){problem.workspace};"
     yield f"  const {t} *const planes = packed + {g.weight_elements};"
-    yield f"  {t} *const held = ({t} *)w->scratch + {g.slack};"
-    yield f"  const int64_t held_row = {size(row)}, area = {size(g.area)};"
-    yield f"  const int64_t strips = {size(g.strips)};"
-    if _collects(g):
-        yield f"  {t} *const rows_made = held + {name}_rows * held_row;"
-        yield f"  const int64_t made_row = {size(made)};"
-    yield f"  const int64_t pitch = {size(g.pitch)}, depth = {size(g.depth)};"
-    for d in range(RANK):
-        yield (
-            f"  const int64_t e{d} = {size(sides[d].extent)}, q{d} = {size(sides[d].places)},"
-            f" n{d} = {size(sides[d].result)};"
-        )
-        yield f"  (void)e{d}; (void)q{d}; (void)n{d};"
-    yield f"  const int64_t columns = n0 * n1 * n2, plane_area = area * {len(g.planes)};"
-    yield from _shifts(g)
+    yield from _names(g)
     yield "  for (int64_t q = lo; q < hi; q++) {"
     yield f"    const int64_t tile = q % {g.tiles}, strip = q / {g.tiles} % strips;"
     yield f"    const int64_t group = q / {g.tiles} / strips % {problem.groups};"
@@ -468,6 +276,28 @@ def _main(g: Gather) -> Iterator[str]:
         yield "    }"
     yield "  }"
     yield "}"
+
+
+def _names(g: Gather) -> Iterator[str]:
+    """Names for this thread's scratch and for sizes."""
+    size, name, t = g.problem.size, g.problem.name, C_TYPES[g.problem.dtype.name]
+    row, made, _ = _scratch_elements(g)
+    sides = g.sides
+    yield f"  {t} *const held = ({t} *)w->scratch + {g.slack};"
+    yield f"  const int64_t held_row = {size(row)}, area = {size(g.area)};"
+    yield f"  const int64_t strips = {size(g.strips)};"
+    if _collects(g):
+        yield f"  {t} *const rows_made = held + {name}_rows * held_row;"
+        yield f"  const int64_t made_row = {size(made)};"
+    yield f"  const int64_t pitch = {size(g.pitch)}, depth = {size(g.depth)};"
+    for d in range(RANK):
+        yield (
+            f"  const int64_t e{d} = {size(sides[d].extent)}, q{d} = {size(sides[d].places)},"
+            f" n{d} = {size(sides[d].result)};"
+        )
+        yield f"  (void)e{d}; (void)q{d}; (void)n{d};"
+    yield f"  const int64_t columns = n0 * n1 * n2, plane_area = area * {len(g.planes)};"
+    yield from _shifts(g)
 
 
 def _collects(g: Gather) -> bool:

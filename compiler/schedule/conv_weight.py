@@ -1,7 +1,7 @@
 """The vector kernels of `conv_weight`: chains over the positions of an image, many side by side.
 
 What flowed back to the results is laid out with its channels side by side, so that vectors run over
-them; the images are laid out as zero-padded planes (`conv_gather` tells of their phases) of a line
+them; the images are laid out as zero-padded planes (`conv_planes` tells of their phases) of a line
 of channels side by side, whose elements are broadcast. A tile is a few rows (input channels at one
 tap) x a few vectors (channels of the results): it stays in registers while the positions of one
 image run, and is then added to the sum of the images before. Images of few channels are laid out
@@ -23,7 +23,8 @@ from functools import cached_property
 
 from intaglio.compiler.codegen.numbers import C_TYPES
 from intaglio.compiler.dims import Size, product
-from intaglio.compiler.schedule.conv_gather import KERNEL_PARAMETERS, Gather
+from intaglio.compiler.schedule.conv_gather import KERNEL_PARAMETERS
+from intaglio.compiler.schedule.conv_planes import Gather
 from intaglio.compiler.schedule.convolution import RANK, Convolution
 from intaglio.compiler.schedule.matmul_pack import pack_call, pack_text
 from intaglio.compiler.schedule.matmul_tile import group, lanes_text
