@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Final
@@ -21,6 +21,7 @@ from intaglio.compiler.launch import concrete
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.device.array import DeviceArray
 from intaglio.runtime.device.device import Device
+from intaglio.runtime.device.interrupts import uninterrupted
 from intaglio.runtime.device.memory import Block
 from intaglio.runtime.layout import Layout, Planner
 from intaglio.runtime.pool import INDEX, ErrorRecord, failure
@@ -138,34 +139,35 @@ class CudaForm:
         those that are ndarrays too. Operands are dense: device arrays, or ndarrays to upload."""
         with self.device.working():
             plan = self._plan(sizes)
-            layout, bases = plan.layout, plan.bases
-            placed = [self._placed(a) for a in arrays]
+            placed = [a if isinstance(a, DeviceArray) else self.device.upload(a) for a in arrays]
             for k, slots in self._inputs.items():
-                bases[slots] = placed[k].address
+                plan.bases[slots] = placed[k].address
             results = []
-            for result in layout.results:
+            for result in plan.layout.results:
                 made = self.device.empty(result.shape, result.dtype)
-                bases[result.slot] = made.address
+                plan.bases[result.slot] = made.address
                 results.append(made)
-            pool = self.device.pool
-            arena = pool.allocate(layout.arena.bytes)
-            scratch = pool.allocate(layout.scratch)
-            bases[self._count] = scratch.address
-            for slot, offset in layout.temporaries:
-                bases[slot] = arena.address + offset
-            for staged in layout.staged:
-                bases[staged.slot] = arena.address + staged.offset
-            self._start(plan)
-            self._check()
-            for s in layout.staged:
-                self.device.driver.copy(int(bases[s.target]), arena.address + s.offset, s.bytes)
-            for k in self._written:
-                if isinstance(arrays[k], np.ndarray) and arrays[k].size:
-                    self.device.driver.download(arrays[k], placed[k].address)
+            with uninterrupted() if self._written else nullcontext():
+                self._execute(plan)
+                for k in self._written:
+                    if isinstance(arrays[k], np.ndarray) and arrays[k].size:
+                        self.device.driver.download(arrays[k], placed[k].address)
             return results
 
-    def _placed(self, array: Any) -> DeviceArray:
-        return array if isinstance(array, DeviceArray) else self.device.upload(array)
+    def _execute(self, plan: Plan) -> None:
+        """Give temporaries their places, start the kernels, check, and commit what waited."""
+        layout, bases = plan.layout, plan.bases
+        arena = self.device.pool.allocate(layout.arena.bytes)
+        scratch = self.device.pool.allocate(layout.scratch)
+        bases[self._count] = scratch.address
+        for slot, offset in layout.temporaries:
+            bases[slot] = arena.address + offset
+        for s in layout.staged:
+            bases[s.slot] = arena.address + s.offset
+        self._start(plan)
+        self._check()
+        for s in layout.staged:
+            self.device.driver.copy(int(bases[s.target]), arena.address + s.offset, s.bytes)
 
     def _start(self, plan: Plan) -> None:
         """Start all kernels."""

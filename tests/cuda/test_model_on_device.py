@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from intaglio.compiler.errors import DeviceError, DTypeError, IndexError, Memory
 from intaglio.runtime.device.array import DeviceArray
 from intaglio.runtime.device.device import Device, find_device
 from intaglio.runtime.model import Model
+from intaglio.runtime.prints import set_print_sink
 from tests.cuda.emulated_driver import EmulatedDriver
 from tests.runtime import programs
 
@@ -240,3 +243,43 @@ def test_a_device_that_is_not_there(saved: Path, emulated: EmulatedDriver) -> No
         ig.load(saved, device="cuda:5")
     with pytest.raises(DeviceError, match="no device 'tpu'"):
         ig.load(saved, device="tpu")
+
+
+def test_ctrl_c_during_an_update_is_heard_when_it_is_whole(
+    pair: tuple[Model, Model], emulated: EmulatedDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, gpu = pair
+    launch, count = emulated.launch, 0
+
+    def interrupting(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        launch(*arguments)
+
+    x, t = batch(7)
+    monkeypatch.setattr(emulated, "launch", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        gpu.step(x, t)
+    monkeypatch.undo()
+    assert count > 3
+    cpu.step(x, t)
+    assert same_state(cpu, gpu), "the whole step was made"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_tensors_of_the_device_are_operands_and_values_are_shown(device: Device) -> None:
+    def f(x: ig.Tensor) -> ig.Tensor:
+        return ig.debug_print(x * 2, "twice") + 1
+
+    texts: dict[str, list[str]] = {"cpu": [], "cuda": []}
+    program = ig.trace(f, ig.spec((3,)))
+    for name, shown in texts.items():
+        before = set_print_sink(shown.append)
+        try:
+            made = Model(program.ir, {}, device=name)(ig.arange(3.0, device=name))
+        finally:
+            set_print_sink(before)
+        assert (made if name == "cpu" else made.to_host()).tolist() == [1, 3, 5]
+    assert texts["cuda"] == texts["cpu"] and "= [0., 2., 4.]" in texts["cpu"][0]
