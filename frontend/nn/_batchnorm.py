@@ -49,14 +49,16 @@ def _batch_norm_forward(x: Tensor, weight: Tensor, bias: Tensor, *, eps: float) 
 
 def _batch_norm_backward(xs: Tensors, ys: Tensors, dys: Tensors, *, eps: float) -> Tensors:
     x, weight, _ = xs
+    dy, d_mean, d_variance = dys
     scale = ig.rsqrt(ys[2] + eps)
     standard = (x - _column(ys[1])) * _column(scale)
-    dy = dys[0]
     bias_sum = ig.sum(ig.sum(dy, 2), 0)
     weight_sum = ig.sum(ig.sum(dy * standard, 2), 0)
     count = product((x.shape[0], x.shape[2]))
-    centre, along = _column(bias_sum / count), _column(weight_sum / count)
-    dx = _column(weight * scale) * (dy - centre - standard * along)
+    factor = weight * scale
+    along = (d_variance * 2.0 / scale - factor * weight_sum) / count
+    centre = (d_mean - factor * bias_sum) / count
+    dx = dy * _column(factor) + standard * _column(along) + _column(centre)
     return dx, weight_sum, bias_sum
 
 
