@@ -133,8 +133,8 @@ def curves(rows: list[dict[str, float]]) -> Any:
         axes = figure.add_subplot(len(plots), 1, number)
         for name in names:
             points = [(row[COUNT], row[name]) for row in rows if name in row]
-            label = "evaluation" if name.startswith("eval.") else "training"
-            axes.plot(*zip(*points, strict=True), marker=".", label=label)
+            label, color = ("evaluation", "C1") if name.startswith("eval.") else ("training", "C0")
+            axes.plot(*zip(*points, strict=True), marker=".", label=label, color=color)
         axes.set(xlabel="epoch", ylabel=_literal(title))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
