@@ -19,6 +19,7 @@ import numpy as np
 from intaglio._core import Array, Tensor, from_array
 from intaglio._jit import Jitted
 from intaglio._modes import modes
+from intaglio._places import is_data, to_host
 from intaglio._program import Program, executable_of
 from intaglio._recorded import is_leaf, record
 from intaglio._scope import spot, where_of
@@ -77,7 +78,7 @@ class _Recorder(Watch):
         """An op has run."""
         if arrays:
             where = self._deriving or where_of(spot())
-            copies = tuple(np.array(a) for a in made)
+            copies = tuple(np.array(to_host(a)) for a in made)
             self.records.append(_Record(rule.op, copies, describe((where,))))
 
     def pull(self, entry: Entry, dys: list[Tensor | None]) -> Sequence[Tensor | None]:
@@ -152,7 +153,7 @@ def _eager_side(function: Any, inputs: Sequence[Any]) -> Side:
         with watching(recorder):
             outcome = function(*given)
         leaves = [leaf for leaf in flatten(outcome)[0] if leaf is not None]
-        arrays = [np.array(t._data if isinstance(t, Tensor) else t) for t in leaves]
+        arrays = [_host_copy(t) for t in leaves]
         return _Run(recorder.records, [(f"result {k}", a) for k, a in enumerate(arrays)])
 
     return run
@@ -163,7 +164,7 @@ def _graph_side(target: Any, inputs: Sequence[Any]) -> Side:
         target = target.function()
     if isinstance(target, LoadedFunction):
         function = target.function
-        arrays = [*target._leaves(inputs, {}), *(np.array(a) for a in target._states())]
+        arrays = [_host_copy(a) for a in (*target._leaves(inputs, {}), *target._states())]
         executable: Any = Executable(target.executable.graph, label=target.name)
         return _run_of(executable, arrays, function.results)
     if isinstance(target, Program):
@@ -173,9 +174,15 @@ def _graph_side(target: Any, inputs: Sequence[Any]) -> Side:
     function_ = target.function if isinstance(target, Jitted) else target
     made = record("compare", function_, inputs, {}, grad=modes.grad, requires_grad=True)
     leaves = [x for x in flatten(tuple(inputs))[0] if is_leaf(x)]
-    arrays = [np.array(x._data if isinstance(x, Tensor) else x) for x in leaves]
-    arrays += [np.array(ref.peek()) for ref in made.reads]
+    arrays = [_host_copy(x) for x in leaves]
+    arrays += [_host_copy(ref.peek()) for ref in made.reads]
     return _run_of(Executable(made.graph, label="compare"), arrays, made.results)
+
+
+def _host_copy(value: Any) -> Array:
+    """An array of the CPU with the elements of a tensor or array that lies anywhere."""
+    data = value._data if isinstance(value, Tensor) else value
+    return np.array(to_host(data) if is_data(data) else data)
 
 
 def _program_side(program: Program, inputs: Sequence[Any]) -> Side:
@@ -188,7 +195,7 @@ def _program_side(program: Program, inputs: Sequence[Any]) -> Side:
         )
     function, state = functions[name], program.state
     leaves = [x for x in flatten(tuple(inputs))[0] if is_leaf(x)]
-    arrays = [np.array(x._data if isinstance(x, Tensor) else x) for x in leaves]
+    arrays = [_host_copy(x) for x in leaves]
     graph = executable_of(function).graph
     only = [s for s in function.updates if s not in function.reads]
     arrays += [state[s] for s in (*function.reads, *only)]

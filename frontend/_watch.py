@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from intaglio._core import Tensor
 from intaglio._modes import modes
+from intaglio._places import to_host
 from intaglio._scope import spot, where_of
 from intaglio.compiler.errors import NaNError
 from intaglio.runtime.checked import holds_nan, nan_text, positions
@@ -80,10 +81,12 @@ class _Anomalies(Watch):
 
     def seen(self, rule: Rule, arrays: Sequence[Array], made: Sequence[Array]) -> None:
         """An op has run: forward, or where a derivative is itself differentiated."""
-        wild = [a for a in made if holds_nan(a)]
-        if wild and not any(map(holds_nan, arrays)):
-            name = str(rule.attributes.get("scope") or rule.op)
-            raise _placed(nan_text(name, arrays, wild[0], (where_of(spot()),)))
+        wild = [a for a in map(to_host, made) if holds_nan(a)]
+        if wild:
+            given = [to_host(a) for a in arrays]
+            if not any(map(holds_nan, given)):
+                name = str(rule.attributes.get("scope") or rule.op)
+                raise _placed(nan_text(name, given, wild[0], (where_of(spot()),)))
 
     def pull(self, entry: Entry, dys: list[Tensor | None]) -> Sequence[Tensor | None]:
         """The derivative as a whole is looked at: inside, rules make NaN that they mask."""
@@ -92,13 +95,13 @@ class _Anomalies(Watch):
             dxs = entry.pull(dys)
         finally:
             modes.watch = watch
-        if not any(dy is not None and holds_nan(dy._data) for dy in dys):
+        if not any(dy is not None and holds_nan(to_host(dy._data)) for dy in dys):
             for number, dx in enumerate(dxs):
-                if dx is not None and holds_nan(dx._data):
+                if dx is not None and holds_nan(data := to_host(dx._data)):
                     place = f" (gradient of {where_of(entry.place)})" if entry.place else ""
                     kinds = ", ".join(str(dx._kind) for dx in dxs if dx is not None)
                     raise _placed(
-                        f"gradient of {entry.name}: {kinds}: NaN at {positions(dx._data)} in the"
+                        f"gradient of {entry.name}: {kinds}: NaN at {positions(data)} in the"
                         f" derivative of operand {number}{place}"
                     )
         return dxs

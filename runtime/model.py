@@ -12,7 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from intaglio.compiler.errors import ArgumentError
+from intaglio.compiler.errors import ArgumentError, DeviceError
 from intaglio.compiler.ir import Function, Program
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.executor import FunctionExecutable
@@ -81,7 +81,7 @@ class Model:
     ) -> None:
         found = None
         if device != "cpu" and check_nan:
-            raise ArgumentError(
+            raise DeviceError(
                 f"device {device!r}: check_nan runs op by op on the CPU; load with device='cpu'"
             )
         if device != "cpu":

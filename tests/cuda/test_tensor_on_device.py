@@ -306,3 +306,35 @@ def test_what_there_is(emulated: EmulatedDriver) -> None:
     assert "emulated" in ig.cuda.get_device_name() and ig.cuda.get_device_capability() == (9, 0)
     with pytest.raises(DeviceError, match="cuda:7"):
         ig.ones(2, device="cuda:7")
+
+
+# ------------------------------------------------------------------------------- finding things out
+
+
+def test_values_are_shown_and_nan_is_found(
+    device: Device, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = ig.tensor([1.0, -1.0], device="cuda").requires_grad_()
+    shown = []
+    for function in (
+        lambda x: ig.debug_print(x * 2, "h"),
+        ig.jit(lambda x: ig.debug_print(x * 2, "h")),
+    ):
+        function(x)
+        head, elements = capsys.readouterr().out.split(" = ")
+        assert head.startswith("h: f32[2] (")
+        shown.append(elements)
+    assert shown == ["[ 2., -2.]\n"] * 2
+    with ig.autograd.detect_anomaly():
+        with pytest.raises(ig.NaNError, match=r"sqrt: f32\[2\]: NaN at \[1\] from -1.0"):
+            x.sqrt()
+        with pytest.raises(ig.NaNError, match="gradient of sqrt"):
+            ((x - 1).clamp(min=0).sqrt() * 0).sum().backward()
+    with pytest.raises(DeviceError, match="check_nan"):
+        ig.jit(lambda x: x.sqrt(), check_nan=True)(x)
+
+
+def test_versions_on_both_sides_are_compared(device: Device) -> None:
+    layer = nn.Linear(3, 2).to("cuda")
+    found = ig.compare(layer, ig.jit(layer), ig.ones(4, 3, device="cuda"), show=False)
+    assert found.same_bits and len(found.ops) > 1, found
