@@ -18,7 +18,7 @@ from intaglio.compiler.launch import Launch, LaunchLoop
 from intaglio.compiler.loop import Buffer, Kernel, Unfusable
 from intaglio.compiler.op import Op, op_named
 from intaglio.compiler.packing import Packings
-from intaglio.compiler.passes.early import checked_values, early
+from intaglio.compiler.passes.early import checked_values, early, is_look
 from intaglio.compiler.schedule.checks import check_kernel
 from intaglio.compiler.schedule.cost import kernel_nanoseconds
 from intaglio.compiler.schedule.maps import map_kernel
@@ -424,7 +424,7 @@ def is_last_use(graph: Graph, node: Node) -> bool:
             return False
         if other is node:
             after = True
-        elif len(other.inputs) == 1 and other.inputs[0] in looks:
+        elif not looks.isdisjoint(other.inputs) and is_look(other):
             looks.update(other.outputs)
     return looks.isdisjoint(graph.outputs)
 

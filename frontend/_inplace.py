@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from intaglio._apply import one, refresh
+import numpy as np
+
+from intaglio._apply import constant, one, refresh
 from intaglio._core import Tensor, counter_of
 from intaglio._modes import modes
 from intaglio._places import is_writable, store
 from intaglio.compiler.errors import DTypeError, GradientError, ShapeError
+from intaglio.compiler.op import op_named
 
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
 
@@ -109,9 +112,37 @@ def slice_update(parent: Tensor, part: Tensor, starts: Any, stops: Any, steps: A
     shape = parent.shape
     rank = len(shape)
     if all(steps[k] == 1 for k in range(rank)):
+        if is_state(parent):  # of whose memory only the part is then written
+            return one("dynamic_update_slice", parent, part, _place(starts))
         return _box_update(parent, part, starts, stops)
     mask, spread = _spread(parent, part, starts, stops, steps)
     return one("where", mask, spread, parent)
+
+
+def is_state(tensor: Tensor) -> bool:
+    """Whether a traced tensor is a captured one, or that with some elements replaced."""
+    trace = modes.trace
+    if trace is None or tensor.requires_grad:
+        return False
+    value = trace.read(tensor)
+    captured = {c.value for c in trace.captures.values()}
+    for node in reversed(trace.builder.nodes):
+        if value in captured:
+            break
+        if value in node.outputs:
+            op = op_named(node.op)
+            if not (op.updates_operand or op.keeps_order):
+                return False
+            value = node.inputs[0]
+    return value in captured
+
+
+def _place(starts: Any) -> Tensor:
+    """The beginning of a box as data: i64[rank]."""
+    if all(isinstance(s, int) for s in starts):
+        return constant(np.array(starts, np.int64))
+    parts = [one("reshape", one("size", value=s), shape=(1,)) for s in starts]
+    return parts[0] if len(parts) == 1 else one("concat", *parts, axis=0)
 
 
 def _box_update(parent: Tensor, part: Tensor, starts: Any, stops: Any) -> Tensor:

@@ -51,9 +51,9 @@ class Cumulative(Op):
             for kind in KINDS
             for reverse in (False, True)
         ),
-        *(Sample("f32[2,5,67]", axis=1, kind=kind, reverse=False) for kind in KINDS),
+        *(Sample("f32[2,5,67]", axis=1, kind=kind, reverse=False) for kind in KINDS[::2]),
         *(Sample("f32[3,130]", axis=1, kind=kind, reverse=True) for kind in KINDS),
-        *(Sample("i32[4,5]", axis=0, kind=kind, reverse=False) for kind in KINDS[:4]),
+        *(Sample("i32[4,5]", axis=0, kind=kind, reverse=False) for kind in KINDS[1:4]),
         Sample("i8[70]", range=(-9.0, 9.0), axis=0, kind="prod", reverse=False),
         Sample("i64[3,300]", axis=0, kind="sum", reverse=True),
         Sample(np.array([[0.0, 2.0, 0.0, 3.0]]), axis=1, kind="prod", reverse=False),

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from intaglio.compiler.dims import Size
 from intaglio.compiler.ir import Graph, Node, Value, blocks
 from intaglio.compiler.op import op_named
+from intaglio.compiler.schedule.storage import View, dense, view_of
 from intaglio.compiler.types import TensorType
 
 
@@ -74,9 +75,19 @@ def _readers(graph: Graph, state: Value) -> list[Node]:
     for node in graph.nodes:
         if not looks.isdisjoint(node.inputs):
             found.append(node)
-            if len(node.inputs) == 1 and op_named(node.op).element is not None:
+            if is_look(node):
                 looks.update(node.outputs)
     return found
+
+
+def is_look(node: Node) -> bool:
+    """Whether a node's result may be its operand's memory, seen in another way."""
+    if len(node.inputs) != 1:
+        return False
+    if op_named(node.op).effect:
+        return True
+    shape = node.inputs[0].type.shape
+    return view_of(node, View(0, 0, dense(shape))) is not None
 
 
 def _ancestors(graph: Graph, values: Collection[Value]) -> set[Node]:

@@ -4,6 +4,7 @@ bits."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,28 @@ def test_traced_places_out_of_range_are_errors() -> None:
 
     with pytest.raises(ig.IndexError, match="out of range"):
         ig.jit(write)(ig.arange(4), ig.tensor(3))
+
+
+def test_known_parts_of_a_state_are_written_in_place(tmp_path: Path) -> None:
+    class Rows(ig.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("rows", ig.arange(1 << 18).reshape(-1, 4).to(ig.float32))
+
+        def forward(self, x: Any) -> Any:
+            self.rows[2:4, 1:3] = x
+            self.rows[5] *= 2
+            return self.rows[2:6].sum()
+
+    module = Rows()
+    ig.trace(module, ig.ones(2, 2)).save(tmp_path / "rows.ig")
+    model = ig.load(tmp_path / "rows.ig")
+    expected = module.rows.numpy().copy()
+    expected[2:4, 1:3] = 1
+    expected[5] *= 2
+    assert model.plan().peak_bytes < 1 << 19
+    assert model(np.ones((2, 2), np.float32)) == expected[2:6].sum()
+    np.testing.assert_array_equal(model.state["rows"], expected)
 
 
 def test_the_length_of_a_slice_is_no_data() -> None:
