@@ -87,7 +87,7 @@ def taps_of(sizes: Ints) -> Iterator[tuple[int, Ints]]:
 
 def tap_dtype(sizes: Ints) -> DType:
     """The dtype that holds the number of any tap, and one more for none."""
-    return uint8 if product(sizes) < 255 else int32  # type: ignore[operator]
+    return uint8 if product(sizes) < 255 else int32
 
 
 def split_index(index: Sequence[Position], rank: int) -> tuple[list[Position], list[Size]]:

@@ -197,8 +197,9 @@ def _flat(places: Sequence[Tensor], spatial: Sequence[Any]) -> Tensor:
 
 def gathered(x: Tensor, axis: int, windows: Windows, k: int, fill: float) -> Tensor:
     """[.., windows, taps, ..] in place of the axis: everything that the windows along it see."""
-    low, high = [0] * x.ndim, [0] * x.ndim
-    low[axis], high[axis] = windows.low[k], windows.high[k]  # type: ignore[call-overload]
+    low: list[Size] = [0] * x.ndim
+    high: list[Size] = [0] * x.ndim
+    low[axis], high[axis] = windows.low[k], windows.high[k]
     pads = [p for pair in zip(reversed(low), reversed(high), strict=True) for p in pair]
     wide = ig.constant_pad(x, pads, fill)
     taps, step = windows.sizes[k], windows.dilations[k]
