@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from intaglio._apply import apply
@@ -12,9 +12,10 @@ from intaglio._kind import Kind, kind_of
 from intaglio._modes import modes
 from intaglio._promote import spelled
 from intaglio._structure import flatten, unflatten
-from intaglio._trace import record_body
+from intaglio._trace import record_block, record_body
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.compiler.ir import Graph
+from intaglio.compiler.op import has_effect, op_named
 from intaglio.compiler.passes.keys import graph_key
 
 _BODIES: Final[dict[Hashable, Graph]] = {}
@@ -72,10 +73,52 @@ def scan(
     return unflatten(carry_shape, made[: len(carries)]), stacked
 
 
+def repeated(
+    step: Callable[..., Any],
+    states: Sequence[Tensor],
+    xs: Tensor,
+    constants: Sequence[Tensor],
+    reverse: bool,
+    **options: Hashable,
+) -> tuple[list[Tensor], Tensor]:
+    """`scan` of `step(x, *states, *constants, **options)`, which gives the new states (a tuple, or
+    the only one) and depends on nothing else, so that eager code records it once. The last states,
+    and the first one after each step."""
+    kinds = [t._kind for t in (*states, *constants)]
+    kinds.insert(len(states), kind_of(xs.dtype, tuple(xs.shape[1:]), xs._kind.place))
+    key = (step, *kinds, *sorted(options.items()))
+    graph = _BODIES.get(key) if modes.trace is None else None
+    if graph is None:
+
+        def body(*values: Tensor) -> list[Tensor]:
+            n = len(states)
+            made = step(values[n], *values[:n], *values[n + 1 :], **options)
+            new = list(made) if isinstance(made, tuple) else [made]
+            return [*new, new[0]]
+
+        graph = record_block(body, kinds)
+        if modes.trace is None:
+            graph = _keep(key, graph)
+    attributes = {
+        "body": graph,
+        "carries": len(states),
+        "xs": 1,
+        "length": xs.shape[0],
+        "reverse": reverse,
+    }
+    made = apply("scan", [*states, xs, *constants], attributes)
+    return list(made[:-1]), made[-1]
+
+
 def _known(graph: Graph) -> Graph:
-    """The graph of an earlier loop that does the same at the same places, if there was one: what
-    was prepared for it serves again."""
-    key = (graph_key(graph), *(node.where for node in graph.nodes))
+    """The graph of an earlier loop that does the same, if there was one: what was prepared for it
+    serves again. Where an error could come from inside, the places are the same too."""
+    checked = any(op_named(node.op).checks or has_effect(node) for node in graph.nodes)
+    places = tuple(node.where for node in graph.nodes) if checked else ()
+    return _keep((graph_key(graph), places), graph)
+
+
+def _keep(key: Hashable, graph: Graph) -> Graph:
     if len(_BODIES) >= _MOST_BODIES:
         _BODIES.clear()
     return _BODIES.setdefault(key, graph)

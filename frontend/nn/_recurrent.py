@@ -7,11 +7,11 @@ kernel sequence."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import intaglio as ig
 import intaglio.nn.functional as F
+from intaglio._functions_scan import repeated
 from intaglio._tensor import Parameter, Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, ShapeError
@@ -25,12 +25,6 @@ from intaglio.nn._recurrent_cells import (
     projected_input,
     rnn_step,
 )
-
-States = tuple[Tensor, ...]
-"""The states that a step carries on, each [b, its size]."""
-Step = Callable[[States, Tensor], States]
-"""From the states and a projected input [b, gates * n] to the new states; the first is the
-result."""
 
 
 class RNNBase(Module):
@@ -141,8 +135,10 @@ class RNNBase(Module):
         assert w_ih is not None
         return projected_input(x, w_ih, b_ih, b_hh)
 
-    def _step(self, suffix: str) -> Step:
-        """The step of a layer and direction."""
+    def _loop(
+        self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        """A layer and direction from these states: the last states, and the result of each step."""
         raise NotImplementedError
 
     def _layers(self, x: Tensor, starts: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -155,15 +151,9 @@ class RNNBase(Module):
             parts = []
             for backwards, suffix in enumerate(self._suffixes(layer)):
                 number = layer * self._directions + backwards
-                step = self._step(suffix)
-
-                def carry_on(states: States, part: Tensor, step: Step = step) -> Any:
-                    after = step(states, part)
-                    return after, after[0]
-
-                first = tuple(start[number] for start in starts)
-                last, made = ig.scan(
-                    carry_on, first, self._project(x, suffix), reverse=bool(backwards)
+                first = [start[number] for start in starts]
+                last, made = self._loop(
+                    suffix, first, self._project(x, suffix), reverse=bool(backwards)
                 )
                 parts.append(made)
                 for end, state in zip(ends, last, strict=True):
@@ -254,13 +244,12 @@ class RNN(RNNBase):
         )  # fmt: skip
         self.nonlinearity = nonlinearity
 
-    def _step(self, suffix: str) -> Step:
-        w_hh = getattr(self, "weight_hh" + suffix)
-
-        def step(states: States, projected: Tensor) -> States:
-            return (rnn_step(projected, states[0], w_hh, self.nonlinearity),)
-
-        return step
+    def _loop(
+        self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        constants = (getattr(self, "weight_hh" + suffix),)
+        kind = self.nonlinearity
+        return repeated(rnn_step, states, projected, constants, reverse, nonlinearity=kind)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """input: [t, b, i] ([b, t, i] with `batch_first`, [t, i] for one sequence); hx: the states
@@ -298,13 +287,13 @@ class GRU(RNNBase):
             x, getattr(self, "weight_ih" + suffix), self._parameter("bias_ih" + suffix)
         )
 
-    def _step(self, suffix: str) -> Step:
-        w_hh, b_hh = getattr(self, "weight_hh" + suffix), self._parameter("bias_hh" + suffix)
-
-        def step(states: States, projected: Tensor) -> States:
-            return (gru_step(projected, states[0], w_hh, b_hh),)
-
-        return step
+    def _loop(
+        self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        constants = [getattr(self, "weight_hh" + suffix)]
+        if self.bias:
+            constants.append(getattr(self, "bias_hh" + suffix))
+        return repeated(gru_step, states, projected, constants, reverse)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """input: [t, b, i] ([b, t, i] with `batch_first`, [t, i] for one sequence); hx: the states
@@ -321,14 +310,13 @@ class LSTM(RNNBase):
 
     mode = "LSTM"
 
-    def _step(self, suffix: str) -> Step:
-        w_hh = getattr(self, "weight_hh" + suffix)
-        w_hr = getattr(self, "weight_hr" + suffix) if self.proj_size else None
-
-        def step(states: States, projected: Tensor) -> States:
-            return lstm_step(projected, states[0], states[1], w_hh, w_hr)
-
-        return step
+    def _loop(
+        self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        constants = [getattr(self, "weight_hh" + suffix)]
+        if self.proj_size:
+            constants.append(getattr(self, "weight_hr" + suffix))
+        return repeated(lstm_step, states, projected, constants, reverse)
 
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None

@@ -59,7 +59,7 @@ def lstm_step(
     return (h if w_hr is None else h @ w_hr.mT), c
 
 
-def gru_step(projected: Tensor, h: Tensor, w_hh: Tensor, b_hh: Tensor | None) -> Tensor:
+def gru_step(projected: Tensor, h: Tensor, w_hh: Tensor, b_hh: Tensor | None = None) -> Tensor:
     """The state after a step (Cho et al. 2014, with the reset gate after the product).
 
     projected: [b, 3 n] with `b_ih`, gates in the order reset, update, new; h: [b, n]; w_hh: [3 n,
