@@ -3,6 +3,9 @@ imports are replaced, which are those of intaglio there."""
 
 from __future__ import annotations
 
+import itertools
+import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,19 +15,24 @@ import numpy as np
 from benchmarks.frameworks import Build, Framework, Step
 
 SOURCES = Path(__file__).parents[1] / "examples" / "models"
+_numbers = itertools.count()
+
+
+def for_torch(text: str) -> str:
+    """A source in terms of intaglio in terms of torch: its import lines replaced."""
+    lines = text.replace("import intaglio as torch\n", "import torch\n").split("\n")
+    imports = re.compile(r"^(from|import) intaglio\b")
+    return "\n".join(imports.sub(r"\1 torch", line) for line in lines)
 
 
 def source(name: str, framework: str) -> ModuleType:
-    """A file of `examples/models` as a module in terms of `intaglio` or `torch`."""
+    """A file of `examples/models` as a fresh module in terms of `intaglio` or `torch`."""
     path = SOURCES / f"{name}.py"
     text = path.read_text(encoding="utf-8")
-    if framework == "torch":
-        text = text.replace("import intaglio as torch\n", "import torch\n")
-        text = text.replace("from intaglio", "from torch").replace(
-            "import intaglio.", "import torch."
-        )
-    module = ModuleType(f"{framework}_{name}")
-    exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102  # our own file
+    module = ModuleType(f"{framework}_{name}_{next(_numbers)}")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    code = compile(for_torch(text) if framework == "torch" else text, str(path), "exec")
+    exec(code, module.__dict__)  # noqa: S102  # our own file
     return module
 
 

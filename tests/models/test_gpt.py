@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import intaglio as ig
-from tests.models.both import for_intaglio, replaced, under
+from benchmarks.networks import SOURCES, for_torch, source
 
-gpt = under("intaglio", "gpt.py")
+gpt = source("gpt", "intaglio")
 
 
 @pytest.fixture
@@ -26,16 +26,16 @@ def model(seed: int = 1, **options: Any) -> Any:
     return gpt.GPT(gpt.Config(**options))
 
 
-def test_only_import_lines_are_replaced() -> None:
-    found = replaced("gpt.py")
-    assert len(found) == 3
-    assert all(re.match(r"\s*(import|from) torch\b", before) for before, _ in found)
-    assert not any("torch" in after.replace(" as torch", "") for _, after in found)
-    source = "import torch\nimport torch.nn\nx = 'import torch'\nfrom torch.nn import Linear\n"
-    assert for_intaglio(source) == (
-        "import intaglio as torch\nimport intaglio as torch\nx = 'import torch'\n"
-        "from intaglio.nn import Linear\n"
-    )
+@pytest.mark.parametrize("name", ["gpt", "mobilenet", "resnet"])
+def test_only_import_lines_are_replaced(name: str) -> None:
+    ours = (SOURCES / f"{name}.py").read_text()
+    lines = zip(ours.split("\n"), for_torch(ours).split("\n"), strict=True)
+    found = [(before, after) for before, after in lines if before != after]
+    assert 2 <= len(found) <= 3
+    assert all(re.match(r"(import|from) torch\b", after) for _, after in found)
+    assert all(before.replace("intaglio", "torch") in (after, f"{after} as torch")
+               for before, after in found)  # fmt: skip
+    assert "intaglio" not in for_torch(ours)
 
 
 def test_shapes_tied_weights_and_states() -> None:

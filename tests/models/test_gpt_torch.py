@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import intaglio as ig
-from tests.models.both import under
+from benchmarks.networks import source
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 OPTIONS: dict[str, dict[str, Any]] = {
-    "fused": {},
+    "fused": {"layers": 4},
     "by hand": {"fused": False},
     "no bias": {"bias": False, "layers": 1, "heads": 2},
 }
@@ -20,7 +20,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def both(**options: Any) -> tuple[Any, Any, Any, Any]:
     """Both modules, and a model of each with the same weights in f64."""
-    ours, theirs = under("intaglio", "gpt.py"), under("torch", "gpt.py")
+    ours, theirs = source("gpt", "intaglio"), source("gpt", "torch")
     torch.manual_seed(1)
     other = theirs.GPT(theirs.Config(**options)).double()
     net = ours.GPT(ours.Config(**options)).double()

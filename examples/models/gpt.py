@@ -1,17 +1,19 @@
-"""A decoder-only transformer of GPT-2's shape (Radford et al. 2019), written as one writes it in
-torch: the tests run this very text under intaglio, with its import lines replaced."""
+"""A decoder-only transformer of GPT-2's shape (Radford and others, 2019) as people write it for
+torch. Only its imports are other ones."""
 
 import inspect
 import math
 from dataclasses import dataclass
 
-import torch
-import torch.nn as nn
-from torch.nn import functional as F
+import intaglio as torch
+import intaglio.nn as nn
+from intaglio.nn import functional as F
 
 
 @dataclass
 class Config:
+    """Sizes and options."""
+
     vocabulary: int = 65
     context: int = 32
     layers: int = 2
@@ -35,6 +37,8 @@ class Norm(nn.Module):
 
 
 class SelfAttention(nn.Module):
+    """Each token looks back over those before it."""
+
     def __init__(self, config):
         super().__init__()
         assert config.width % config.heads == 0
@@ -67,6 +71,8 @@ class SelfAttention(nn.Module):
 
 
 class Feedforward(nn.Module):
+    """Two linear layers for every token alone."""
+
     def __init__(self, config):
         super().__init__()
         self.widen = nn.Linear(config.width, 4 * config.width, bias=config.bias)
@@ -79,6 +85,8 @@ class Feedforward(nn.Module):
 
 
 class Block(nn.Module):
+    """Attention and feedforward, each beside the identity."""
+
     def __init__(self, config):
         super().__init__()
         self.norm1 = Norm(config.width, bias=config.bias)
@@ -93,6 +101,8 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
+    """The whole network: tokens i64[n,t] to logits f32[n,t,vocabulary], and a loss."""
+
     def __init__(self, config):
         super().__init__()
         self.config = config

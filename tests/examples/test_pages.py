@@ -1,0 +1,19 @@
+"""The Python blocks of pages that show no files: each page is one script."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["coming-from-pytorch.md"])
+def test_the_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert found
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(found), encoding="utf-8")
+    exec(compile(script.read_text(), str(script), "exec"), {"__name__": "page"})  # noqa: S102  # our own page
