@@ -20,6 +20,8 @@ UNIT_WORK: Final = 100
 KERNEL_WORK: Final = 4
 """What a kernel costs beyond its block operations, in the same unit."""
 _BLOCK_OPERATION: Final = re.compile(r"\big(?:16|32|64)_(?!load|store|splat)\w+\(")
+CUDA_KERNELS: Final = 8
+"""Kernels in one translation unit of CUDA; each takes as long as the head that they share."""
 WORTH_THREADS: Final = 20_000
 """Nanoseconds of work on one core below which a function runs on one thread."""
 NAME: Final = "IG_NAME"
@@ -54,10 +56,11 @@ class Lowered(Protocol):
 
 
 def function_sources(lowered: Lowered, target: str) -> tuple[str, ...]:
-    """The translation units of a function; the first holds its entry point `ig_f0`."""
+    """The translation units of a function; in C the first holds its entry point `ig_f0`."""
     kernels = [text.replace(NAME, name) for text, name in lowered.texts.items()]
     if target == "cuda":
-        return ("\n".join([CUDA_HEAD, *kernels]),)
+        starts = range(0, max(len(kernels), 1), CUDA_KERNELS)
+        return tuple("\n".join([CUDA_HEAD, *kernels[k : k + CUDA_KERNELS]]) for k in starts)
     body = lowered.packings.text(NAME) + _Body(lowered).text()
     units = _units(kernels)
     if len(units) <= 1:

@@ -47,7 +47,7 @@ def copy_strided(device: Device, target: DeviceArray, source: DeviceArray) -> No
     if len(sizes) > DIMS:
         raise DeviceError(f"a copy of {target.shape} has more than {DIMS} uneven dims; copy parts")
     kernels: dict[str, Any] = device.kept(
-        "copy", lambda: device.functions(SOURCE, [f"copy{size}" for size in _TYPES])
+        "copy", lambda: device.functions([SOURCE], [f"copy{size}" for size in _TYPES])
     )
     rest = [0] * (DIMS - len(sizes))
     walk = [target.size, len(sizes), *sizes, *rest, *to, *rest, *from_, *rest]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -115,14 +118,24 @@ class Device:
 
     # ----------------------------------------------------------------------------------- functions
 
-    def functions(self, source: str, names: Sequence[str]) -> dict[str, Any]:
-        """The kernels of a CUDA text, compiled if they are not in the build cache."""
+    def functions(self, sources: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+        """The kernels of these names in CUDA texts, which are compiled side by side where they are
+        not in the build cache."""
+        homes = {name: s for s in sources for name in names if f"\n{name}(" in s}
+        fresh = [s for s in dict.fromkeys(homes.values()) if s not in self._modules]
+        if fresh:
+            make = functools.partial(compiled_module, self.driver, capability=self.capability)
+            with ThreadPoolExecutor(min(len(fresh), len(os.sched_getaffinity(0)))) as workers:
+                binaries = dict(zip(fresh, workers.map(make, fresh), strict=True))
+            with self.working():
+                for source, binary in binaries.items():
+                    if source not in self._modules:
+                        self._modules[source] = self.driver.load(binary)
         with self.working():
-            module = self._modules.get(source)
-            if module is None:
-                binary = compiled_module(self.driver, source, self.capability)
-                module = self._modules[source] = self.driver.load(binary)
-            return {name: self.driver.function(module, name) for name in names}
+            return {
+                name: self.driver.function(self._modules[source], name)
+                for name, source in homes.items()
+            }
 
     def synchronize(self) -> None:
         """Wait for all work on the device."""

@@ -66,9 +66,8 @@ class CudaForm:
 
     def __init__(self, device: Device, planner: Planner) -> None:
         self.device, self.planner, self.lowered = device, planner, planner.lowered
-        (source,) = self.lowered.sources
         names = sorted({step.kernel for step in self.lowered.steps})
-        self._functions = device.functions(source, names) if names else {}
+        self._functions = device.functions(self.lowered.sources, names)
         buffers = self.lowered.buffers
         self._count = len(buffers)
         self._inputs: dict[int, list[int]] = {}
