@@ -20,7 +20,7 @@ from intaglio._promote import cast, get_default_dtype, number_dtype, stack_neste
 from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import DType, dtype_of, int64
 from intaglio.compiler.errors import ArgumentError, ShapeError
-from intaglio.runtime.device.array import CUDA
+from intaglio.runtime.device.array import CUDA, DeviceArray
 
 _methods.attach()
 
@@ -100,6 +100,9 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return on_device(data if wanted is None else cast(data, wanted), device)
     if isinstance(data, np.ndarray):
         made = from_numpy(data)
+        return on_device(made if wanted is None else cast(made, wanted), device)
+    if isinstance(data, DeviceArray):
+        made = from_array(data)
         return on_device(made if wanted is None else cast(made, wanted), device)
     return tensor(data, wanted, device=device)
 

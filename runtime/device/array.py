@@ -115,6 +115,23 @@ class DeviceArray:
         """The elements as an ndarray, once all work before is done."""
         return self.device.download(self)
 
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        return self.to_host().item()
+
+    def tolist(self) -> Any:
+        """The elements as nested Python lists."""
+        return self.to_host().tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("an array without dimensions has no length")

@@ -98,6 +98,14 @@ def test_arrays_go_up_and_down(device: Device, dtype: Any, shape: tuple[int, ...
     assert made.shape == shape and made.nbytes == array.nbytes and made.ndim == len(shape)
 
 
+def test_single_elements_are_read_as_numbers(device: Device) -> None:
+    one = device.upload(np.array(2.5, np.float32))
+    assert (float(one), int(one), bool(one), one.item()) == (2.5, 2, True, 2.5)
+    assert device.upload(some(2, 2)).tolist() == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError):
+        device.upload(some(3)).item()
+
+
 def test_repeated_elements_are_uploaded_once(device: Device) -> None:
     wide = np.broadcast_to(some(3, 1), (4, 3, 1000))
     made = device.upload(wide)

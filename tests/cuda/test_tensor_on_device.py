@@ -46,6 +46,7 @@ def test_tensors_move_and_say_where_they_are(device: Device) -> None:
     assert up.cpu().tolist() == [[0, 1, 2], [3, 4, 5]] == up.tolist()
     assert up.to(ig.float64).is_cuda and up.to("cpu", ig.float32).dtype is ig.float32
     assert x.to(up).is_cuda and "device='cuda:0'" in repr(up)
+    assert ig.as_tensor(device.upload(np.ones(2))).device == "cuda:0"
     assert up.__dlpack_device__() == (2, 0) and ig.from_dlpack(up).data_ptr() == up.data_ptr()
     assert (up[1, 2].item(), int(up[0, 1]), bool(up[0, 0]), f"{up[1, 1]:03d}") == (
         5,
