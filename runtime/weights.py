@@ -121,8 +121,12 @@ def _as_bf16(array: Array) -> Array:
     return array.view(BF16) if array.dtype == np.dtype("V2") else array
 
 
-def _plain(name: str, value: object) -> Array:
-    """A dense little-endian array of numbers."""
+def _plain(name: str, value: Any) -> Array:
+    """A dense little-endian array of numbers; what lies on a device is copied."""
+    if hasattr(value, "to_host"):
+        value = value.to_host()
+    elif getattr(value, "is_cuda", False):
+        value = value.detach().cpu()
     array = np.asarray(value)
     dtype = array.dtype.newbyteorder("<") if array.dtype.kind in "iuf" else array.dtype
     if dtype not in DTYPES.values():

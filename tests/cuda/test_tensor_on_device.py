@@ -282,6 +282,10 @@ def test_a_module_on_the_device_traces_into_the_file_of_the_cpu(
     state = {k: v.cpu() for k, v in net.state_dict().items()}
     net.load_state_dict(state)
     assert all(v.is_cuda for v in net.state_dict().values())
+    ig.save_weights(tmp_path / "weights.npz", net.state_dict())
+    assert {k: v.shape for k, v in ig.load_weights(tmp_path / "weights.npz").items()} == {
+        k: tuple(v.shape) for k, v in state.items()
+    }
     assert not any(v.is_cuda for v in net.cpu().state_dict().values())
 
 
