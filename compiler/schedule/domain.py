@@ -79,8 +79,10 @@ def collapse(
     are in terms of the new ones."""
     values: dict[Symbol, Size] = {}
     joined: list[Axis] = []
+    pinned = {s for a in axes for s in variables_of(a.extent)}  # on which other axes depend
     for axis in axes:
-        if joined and _joinable(joined[-1], axis, found, values):
+        pair = {symbol_of(a.variable) for a in (*joined[-1:], axis)}
+        if joined and not pair & pinned and _joinable(joined[-1], axis, found, values):
             before = joined.pop()
             extent = before.extent * axis.extent
             made = Axis(loop_variable("i", extent), extent)

@@ -17,7 +17,6 @@ from intaglio.compiler.dims import (
     minimum,
     modulo,
     product,
-    substitute,
 )
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.loop import Buffer, Expr, Kernel, Loop, Position, symbol_of
@@ -82,24 +81,15 @@ def _cut(
     dim, size = block
     (whole,) = (a for a in axes if a.variable == position[dim])
     count = floordiv(whole.extent + (size - 1), size)
-    outer = Axis(loop_variable("o", count), count)
-    length: Size = size
-    if modulo(whole.extent, size) != 0:
-        length = minimum(size, whole.extent - outer.variable * size)
+    block = loop_variable("o", count)
+    start: Size = 0 if count == 1 else block * size
+    length: Size = size if modulo(whole.extent, size) == 0 else minimum(size, whole.extent - start)
     inner = Axis(loop_variable("l", length), length)
-    kept = [outer if a is whole else a for a in axes]
+    outer = [] if count == 1 else [Axis(block, count)]
     place = list(position)
-    place[dim] = outer.variable * size + inner.variable
-    return (*(a for a in kept if a.extent != 1), inner), tuple(
-        _at_zero(p, outer) if outer.extent == 1 else p for p in place
-    )
-
-
-def _at_zero(position: Position, axis: Axis) -> Position:
-    """The position where an axis of one step stands still."""
-    if not isinstance(position, int | Dim):
-        return position
-    return substitute(position, {symbol_of(axis.variable): 0})
+    place[dim] = start + inner.variable
+    kept = [b for a in axes for b in (outer if a is whole else [a])]
+    return (*kept, inner), tuple(place)
 
 
 def stored_kernel(
