@@ -84,7 +84,7 @@ class Packing:
     def batch(self) -> tuple[int, ...]:
         """The batch dimensions of which each matrix has a packed form of its own."""
         sizes = self.type.shape[:-2]
-        apart = any(s > 1 and t != 0 for s, t in zip(sizes, self.strides, strict=False))  # type: ignore[operator]  # all are int, see packing_of
+        apart = any(s > 1 and t != 0 for s, t in zip(sizes, self.strides, strict=False))
         return sizes if apart else ()  # type: ignore[return-value]  # the same
 
     @property

@@ -48,8 +48,8 @@ class ImageStore:
         for value, buffer in results:
             if value.type.shape != sizes:
                 raise Unfusable("an epilogue of another shape than the convolution")
-            place = buffer.place(self._position)
-            self._stores.append((buffer, place, composer.at(value, self._position)))
+            made = composer.at(value, self._position)
+            self._stores.append((buffer, buffer.place(self._position), made))
 
     def _known(self, value: Value, index: tuple[Position, ...]) -> Expr | None:
         if value is not self._made:

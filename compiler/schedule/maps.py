@@ -81,11 +81,11 @@ def _cut(
     dim, size = block
     (whole,) = (a for a in axes if a.variable == position[dim])
     count = floordiv(whole.extent + (size - 1), size)
-    block = loop_variable("o", count)
-    start: Size = 0 if count == 1 else block * size
+    number = loop_variable("o", count)
+    start: Size = 0 if count == 1 else number * size
     length: Size = size if modulo(whole.extent, size) == 0 else minimum(size, whole.extent - start)
     inner = Axis(loop_variable("l", length), length)
-    outer = [] if count == 1 else [Axis(block, count)]
+    outer = [] if count == 1 else [Axis(number, count)]
     place = list(position)
     place[dim] = start + inner.variable
     kept = [b for a in axes for b in (outer if a is whole else [a])]
@@ -144,7 +144,7 @@ def _split(axes: Sequence[Axis]) -> tuple[list[Axis], Axis | None]:
     if not axes:
         return [], None
     best = len(axes) - 1
-    if isinstance(axes[best].extent, int) and axes[best].extent < SHORT:  # type: ignore[operator]
+    if isinstance(axes[best].extent, int) and axes[best].extent < SHORT:
         known = [a.extent if isinstance(a.extent, int) else 1 << 40 for a in axes]
         best = max(
             range(len(axes)), key=lambda k: (known[k] >= 4 * known[best], k == best, known[k])
