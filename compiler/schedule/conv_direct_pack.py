@@ -31,11 +31,6 @@ class FilterPacking:
         return float32
 
     @property
-    def depthwise(self) -> bool:
-        """Whether filters have one channel, and lie in the form for depthwise kernels."""
-        return self.shape[1] == 0
-
-    @property
     def bytes(self) -> int:
         """The size of the packed form."""
         return 4 * packed_floats(self.shape)

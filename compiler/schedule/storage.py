@@ -6,15 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intaglio.compiler.codegen.indices import affine
-from intaglio.compiler.dims import Dim, Shape, Size, floordiv, product
+from intaglio.compiler.dims import Dim, Shape, Size, floordiv
 from intaglio.compiler.ir import Node
 from intaglio.compiler.loop import Block, Buffer, Load, Operand, Unfusable, symbol_of
 from intaglio.compiler.op import op_named
 from intaglio.compiler.schedule.compose import Interner
 from intaglio.compiler.schedule.domain import axes_of
-
-LINE = 64
-"""Bytes of a cache line, on which every stored value begins."""
 
 
 def dense(shape: Shape) -> Shape:
@@ -55,13 +52,11 @@ class Storage:
     `order` names the dims from the outermost to the innermost. A dim of `blocks` (dim, size) stands
     twice: first the number of the block, then the place in it; the last block may have a tail that
     nobody reads. `halo` holds, for every dim, how many elements stand before and behind it; they
-    are zero. The first byte is aligned to `alignment`. `Storage.of_image` is an image whose
-    channels lie in blocks of 16: (n, c // 16, h, w, c % 16)."""
+    are zero. An image whose channels lie in blocks of 16 is (n, c // 16, h, w, c % 16)."""
 
     order: tuple[int, ...]
     blocks: tuple[tuple[int, int], ...] = ()
     halo: tuple[tuple[int, int], ...] = ()
-    alignment: int = LINE
 
     @staticmethod
     def of_image(spatial: tuple[tuple[int, int], ...], block: int | None) -> Storage:
@@ -85,10 +80,6 @@ class Storage:
             seen.add(dim)
             found.append(size)
         return tuple(found)
-
-    def elements(self, shape: Shape) -> Size:
-        """How many elements the memory holds."""
-        return product(self.sizes(shape))
 
     def view(self, buffer: int, shape: Shape) -> View:
         """The value of this shape in a buffer that holds nothing else."""

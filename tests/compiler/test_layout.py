@@ -43,7 +43,6 @@ def test_storage_maps_indices_as_numpy_rearranges(
         wide = np.pad(wide, ((0, 0), (0, -c % block), (0, 0), (0, 0)), constant_values=-1)
         wide = wide.reshape(n, -1, block, h, w).transpose(0, 1, 3, 4, 2)
     assert storage.sizes(shape) == wide.shape
-    assert storage.elements(shape) == wide.size
     view, flat = storage.view(0, shape), wide.ravel()
     strides = (*view.strides, *(b.stride for b in view.blocks))
     buffer = Buffer(float32, shape, strides, "input", view.blocks)
