@@ -85,9 +85,12 @@ class CudaLowering(OrderLowering):
         made = group_convolution(graph, node, memory, pairs, NAME, self._printer)
         for value, _, view in results:
             self.views[value] = view
-        text, self._layout = cuda_convolution(made.problem, parameters(made.buffers))
-        work = made.problem.nanoseconds
-        self._launched(graph, text, work, made.buffers, places, made.same, where)
+        declared = parameters(made.buffers)
+        kernels = cuda_convolution(made.problem, declared)
+        work = self._workspace(kernels.workspace)
+        nanoseconds = made.problem.nanoseconds
+        for text, self._layout in kernels.kernels:
+            self._launched(graph, text, nanoseconds, made.buffers, places, made.same, where, work)
 
     def _launched(
         self,
@@ -98,17 +101,19 @@ class CudaLowering(OrderLowering):
         places: Mapping[Buffer, View],
         same: Sequence[tuple[Buffer, Buffer]],
         where: Places,
+        work: Sequence[View] = (),
     ) -> None:
-        """Append the one kernel of a template, with the layout that was just set."""
+        """Append a kernel of a template, with the layout that was just set; `work` comes behind
+        its buffers."""
         name = self.texts.setdefault(text, f"k{len(self.texts)}")
         reads = [places[b] for b in buffers if b.role == "input"]
         writes = [places[b] for b in buffers if b.role == "output"]
         self._append(
             Call(
                 name,
-                tuple(places[b] for b in buffers),
-                numbers_of(reads),
-                numbers_of(writes),
+                (*(places[b] for b in buffers), *work),
+                numbers_of([*reads, *work]),
+                numbers_of([*writes, *work]),
                 self._layout.grid[0],
                 nanoseconds,
                 tuple(n.op for n in graph.nodes),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from intaglio.compiler.dims import maximum
+from intaglio.compiler.dims import Size, maximum
 from intaglio.compiler.dtypes import uint8
 from intaglio.compiler.ir import Graph, Node
 from intaglio.compiler.loop import Buffer, Unfusable
@@ -75,6 +75,14 @@ class TemplateLowering(LoopLowering):
             self.views[value] = view
         self._steps(graph, kernels, made.buffers, places, made.same, where)
 
+    def _workspace(self, size: Size) -> list[View]:
+        """A temporary of so many bytes, if any."""
+        if size == 0:
+            return []
+        number = self.memory.temporary(TensorType(uint8, (size,)))
+        self.timeline.born(number)
+        return [View(number, 0, (1,))]
+
     def _steps(
         self,
         graph: Graph,
@@ -85,11 +93,7 @@ class TemplateLowering(LoopLowering):
         where: Places,
     ) -> None:
         """Append the steps of a template; its workspace comes behind its buffers."""
-        views = [places[b] for b in buffers]
-        if made.workspace != 0:
-            number = self.memory.temporary(TensorType(uint8, (made.workspace,)))
-            self.timeline.born(number)
-            views.append(View(number, 0, (1,)))
+        views = [*(places[b] for b in buffers), *self._workspace(made.workspace)]
         name = self.texts.setdefault(made.text, f"k{len(self.texts)}")
         self.scratch = maximum(self.scratch, made.scratch)
         reads = [v for b, v in zip(buffers, views, strict=False) if b.role == "input"]

@@ -48,12 +48,17 @@ def stored(problem: Convolution) -> list[str]:
     )
 
 
-def element_lines(problem: Convolution) -> Iterator[str]:
-    """C statements that make `sum`, the result at (batch, row, column)."""
+def check_dtype(problem: Convolution) -> None:
+    """Refuse dtypes without a kernel."""
     if problem.dtype.name not in (*INTEGERS, "f32", "f64"):
         raise CompileError(
             f"{problem.kind}: there is no kernel for {problem.dtype}; cast the operands to float32"
         )
+
+
+def element_lines(problem: Convolution) -> Iterator[str]:
+    """C statements that make `sum`, the result at (batch, row, column)."""
+    check_dtype(problem)
     kind = f"ig1_{compute_type(problem.dtype)}"
     yield f"{kind} sum = 0;"
     yield "{"
