@@ -17,7 +17,9 @@ import pytest
 import intaglio as ig
 import intaglio.nn.functional as F
 from intaglio import nn, optim
+from intaglio.runtime import load
 from tests.examples.scripts import example
+from tests.tools.commands import here
 
 pytestmark = pytest.mark.torch
 RECIPES = Path(__file__).parents[1] / "conformance" / "recipes"
@@ -48,36 +50,47 @@ def layers(of: Any, name: str) -> Any:
     )  # fmt: skip
 
 
+RECIPES_OF = {"digits": (30, 32, 0.97), "mnist_cnn": (5, 64, 0.93)}
+"""Epochs, rows of a batch, and the accuracy to reach, by the example with the data."""
+
+
 @pytest.mark.parametrize(
-    ("name", "seed", "epochs", "batch", "wanted"),
+    ("name", "mode", "seed"),
     [
-        *(("digits", seed, 30, 32, 0.97) for seed in range(5)),
-        *(("mnist_cnn", seed, 5, 64, 0.93) for seed in range(3)),
+        *(("digits", "jit", seed) for seed in range(5)),
+        *(("mnist_cnn", mode, seed) for mode in ("eager", "jit", "file") for seed in range(3)),
     ],
 )
 def test_classifiers_reach_the_recipes_accuracy(
-    name: str, seed: int, epochs: int, batch: int, wanted: float
+    name: str, mode: str, seed: int, tmp_path: Path
 ) -> None:
+    epochs, batch, wanted = RECIPES_OF[name]
     train, test = example(name).data()
     torch.manual_seed(seed)
     model = layers(nn, name)
     model.load_state_dict(weights_of(layers(torch.nn, name)))
-    torch.manual_seed(seed)
-    opt = optim.Adam(model.parameters(), lr=1e-3)
-
-    def step(x: ig.Tensor, t: ig.Tensor) -> None:
-        opt.zero_grad()
-        F.cross_entropy(model(x), t).backward()
-        opt.step()
-
-    fast, generator = ig.jit(step), torch.Generator().manual_seed(seed)
+    task = example("classification").Task(model, train["x"].shape[1:])
+    step = ig.jit(task.train_step) if mode == "jit" else task.train_step
+    path, generator = tmp_path / "model.ig", torch.Generator().manual_seed(seed)
+    if mode == "file":
+        task.program().save(path)
     for _ in range(epochs):
         order = torch.randperm(len(train["x"]), generator=generator).numpy()
+        if mode == "file":
+            np.savez(tmp_path / "epoch.npz", **{key: rows[order] for key, rows in train.items()})
+            done = here("train", path, "--data", tmp_path / "epoch.npz", "--no-shuffle",
+                        "--batch-size", batch, "--out", path)  # fmt: skip
+            assert done.code == 0, done.err
+            continue
         for k in range(0, len(order), batch):
             rows = order[k : k + batch]
-            fast(ig.from_numpy(train["x"][rows]), ig.from_numpy(train["t"][rows]))
-    reached = example("classification").accuracy(model, test)
-    print(f"{name}, seed {seed}: {reached:.3f}")
+            step(ig.from_numpy(train["x"][rows]), ig.from_numpy(train["t"][rows]))
+    if mode == "file":
+        scores = load(path)(test["x"])
+        reached = float((scores.argmax(1) == test["t"]).mean())
+    else:
+        reached = example("classification").accuracy(model, test)
+    print(f"{name}, {mode}, seed {seed}: {reached:.3f}")
     assert reached >= wanted
 
 
