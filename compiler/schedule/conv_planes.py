@@ -152,9 +152,10 @@ class Gather:
 
     @property
     def strip_dim(self) -> int:
-        """The dim along which strips are cut: the first that is no filling."""
-        sizes = [s.places for s in self.sides]
-        return next((d for d in range(RANK - 1) if sizes[d] != 1), RANK - 1)
+        """The dim along which strips are cut: the first that is no filling. One place can be
+        several results, so that both counts matter."""
+        filling = [s.places == 1 and s.result == 1 for s in self.sides]
+        return next((d for d in range(RANK - 1) if not filling[d]), RANK - 1)
 
     @property
     def pitch(self) -> Size:
