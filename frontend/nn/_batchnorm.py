@@ -11,7 +11,7 @@ from typing import Any
 import intaglio as ig
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
-from intaglio.compiler.dims import Dim, product
+from intaglio.compiler.dims import product
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.nn._normalized import standardize
 from intaglio.nn._windows import Windows, window_sums
@@ -94,10 +94,9 @@ def _check_several(name: str, x: Tensor) -> None:
 
 
 def _unbiased(variance: Tensor, count: Any) -> Tensor:
-    """The variance divided by n - 1 instead of n."""
-    if isinstance(count, Dim):
-        return variance * count / (count - 1)
-    return variance * (count / (count - 1))
+    """The variance divided by n - 1 instead of n, in the same steps for a known and a symbolic n:
+    they have the same bits."""
+    return variance * count / (count - 1)
 
 
 def _update(running: Tensor | None, value: Tensor, momentum: Any) -> None:
