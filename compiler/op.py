@@ -84,8 +84,6 @@ class Op:
     effect: ClassVar[bool] = False
     """Whether running it is seen from outside: such a node stays where nobody reads its result, and
     stands for itself alone. (Its operand is its result.)"""
-    open_axes: ClassVar[Sequence[Sequence[int]]] = ()
-    """Of each operand the axes whose sizes an eager kernel takes at run time; all when empty."""
     updates_operand: ClassVar[bool] = False
     """Whether the result is operand 0 with some elements replaced: where nobody needs the operand
     any more, they are written into its memory."""

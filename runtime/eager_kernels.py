@@ -4,15 +4,14 @@ layouts, so that one compiled kernel serves every shape.
 An elementwise op sees its operands as one long row. A reduction sees neighbouring dims merged as
 long as all of them are reduced or none is; that keeps the order in which elements are joined. A
 matrix product sees one batch dim or none, and operands that are transposed in memory as they lie.
-Every other op gets one size per dim that it leaves open, equal sizes sharing one. Operands that fit
-no canonical layout are copied first."""
+Of convolutions and windows tells `eager_spatial`. Every other op gets one size per dim, equal sizes
+sharing one. Operands that fit no canonical layout are copied first."""
 
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,18 +19,16 @@ from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import uint8
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.op import Builder, Op
+from intaglio.compiler.ops.convolution import Convolution
 from intaglio.compiler.ops.elementwise import Elementwise
 from intaglio.compiler.ops.matmul import Matmul
 from intaglio.compiler.ops.reduce import Reduction
+from intaglio.compiler.ops.window_rules import Window
 from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import DENSE, Array, is_dense
-from intaglio.runtime.executor import Executable
-from intaglio.runtime.prepared import Prepared, Row
-
-Evaluator = Callable[..., tuple[Array, ...]]
-
-_KERNELS: Final[dict[Hashable, Executable]] = {}
-_making: Final = threading.Lock()
+from intaglio.runtime.eager_calls import Evaluator, as_dense, calls_of, kernel_of
+from intaglio.runtime.eager_spatial import convolution_evaluator, window_evaluator
+from intaglio.runtime.prepared import Row
 
 
 def kernel_evaluator(
@@ -49,37 +46,11 @@ def kernel_evaluator(
         return _reduction(rule, types[0], results[0], attributes["axes"])
     if isinstance(rule, Matmul):
         return _product(rule, types, results[0])
+    if isinstance(rule, Convolution):
+        return convolution_evaluator(rule, types, results[0], attributes)
+    if isinstance(rule, Window):
+        return window_evaluator(rule, types, results[0], attributes)
     return _other(rule, types, attributes)
-
-
-def _kernel(key: Hashable, make: Callable[[], Graph]) -> Executable:
-    """The kernel of a key, made at first need; it is compiled when first called."""
-    found = _KERNELS.get(key)
-    if found is None:
-        with _making:
-            found = _KERNELS.get(key)
-            if found is None:
-                found = _KERNELS[key] = Executable(make(), general=True)
-    return found
-
-
-def _calls(kernel: Executable) -> Callable[[Sequence[Array]], list[Array]]:
-    """Calls of a kernel with dense operands of the same types each time."""
-    quick: Prepared | None = None
-
-    def call(arrays: Sequence[Array]) -> list[Array]:
-        nonlocal quick
-        if quick is not None:
-            return quick(arrays)
-        made = kernel(arrays)
-        quick = kernel.prepared(arrays)
-        return made
-
-    return call
-
-
-def _dense(array: Array) -> Array:
-    return array if is_dense(array) else np.array(array, order="C", copy=True)
 
 
 def _one(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Graph:
@@ -99,14 +70,14 @@ def _flat(
         b.input(TensorType(uint8, (Dim("n"),)))
         return b.graph(b.apply(rule.name, operands, {**rest, "shape": (Dim("n"),)}))
 
-    kernel = _kernel((rule.name, *map(str, types), *rest.items()), graph)
+    kernel = kernel_of((rule.name, *map(str, types), *rest.items()), graph)
     shape: tuple[Any, ...] = result.shape
     dtype, length = result.dtype.numpy, _count(shape)
     quick: Row | None = None
 
     def run(*arrays: Array) -> tuple[Array, ...]:
         nonlocal quick
-        dense = [_dense(a) for a in arrays]
+        dense = [as_dense(a) for a in arrays]
         if quick is None:
             (made,) = kernel([*dense, np.empty(length, np.uint8)])
             quick = kernel.row()
@@ -121,7 +92,7 @@ def _flat(
 def _elementwise(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evaluator:
     row = [t.with_shape(Dim("n")) for t in types]
     key = (rule.name, *(t.dtype.name for t in types))
-    kernel = _kernel(key, lambda: _one(rule, row, {}))
+    kernel = kernel_of(key, lambda: _one(rule, row, {}))
     shape: tuple[Any, ...] = result.shape
     dtype, length = result.dtype.numpy, _count(shape)
     quick: Row | None = None
@@ -129,14 +100,14 @@ def _elementwise(rule: Op, types: Sequence[TensorType], result: TensorType) -> E
     def run(*arrays: Array) -> tuple[Array, ...]:
         if quick is None:
             return first(arrays)
-        dense = [a if a.flags.num & DENSE == DENSE else _dense(a) for a in arrays]
+        dense = [a if a.flags.num & DENSE == DENSE else as_dense(a) for a in arrays]
         made = np.empty(shape, dtype)
         quick(dense, length, made)
         return (made,)
 
     def first(arrays: Sequence[Array]) -> tuple[Array, ...]:
         nonlocal quick
-        flat = [_dense(a).reshape(-1) for a in arrays]
+        flat = [as_dense(a).reshape(-1) for a in arrays]
         (made,) = kernel(flat)
         quick = kernel.row()
         return (made.reshape(shape),)
@@ -153,11 +124,11 @@ def _reduction(rule: Op, type: TensorType, result: TensorType, axes: tuple[int, 
     merged = tuple(_count(sizes) for _, sizes in groups)
     wide = type.with_shape(*(Dim(f"d{k}") for k in range(len(groups))))
     key = (rule.name, type.dtype.name, len(groups), reduced)
-    kernel = _calls(_kernel(key, lambda: _one(rule, [wide], {"axes": reduced})))
+    kernel = calls_of(kernel_of(key, lambda: _one(rule, [wide], {"axes": reduced})))
     shape = result.shape
 
     def run(x: Array) -> tuple[Array, ...]:
-        (made,) = kernel([_dense(x).reshape(merged)])
+        (made,) = kernel([as_dense(x).reshape(merged)])
         return (made.reshape(shape),)
 
     return run
@@ -181,7 +152,7 @@ def _product(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evalu
         swapped = not is_dense(x) and is_dense(x.swapaxes(-1, -2))
         if swapped:
             x = x.swapaxes(-1, -2)
-        x = _dense(x)
+        x = as_dense(x)
         return x.reshape(*outer, *x.shape[-2:]), swapped
 
     kernels: dict[tuple[bool, bool], Callable[[Sequence[Array]], list[Array]]] = {}
@@ -191,8 +162,8 @@ def _product(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evalu
         kernel = kernels.get((left, right))
         if kernel is None:
             key = (rule.name, dtype.name, batched, left, right)
-            graph = _kernel(key, lambda: _product_graph(rule, dtype, batched, left, right))
-            kernel = kernels[left, right] = _calls(graph)
+            graph = kernel_of(key, lambda: _product_graph(rule, dtype, batched, left, right))
+            kernel = kernels[left, right] = calls_of(graph)
         return (kernel([a, b])[0].reshape(shape),)
 
     return run
@@ -215,18 +186,14 @@ def _product_graph(rule: Op, dtype: Any, batched: bool, left: bool, right: bool)
 
 
 def _other(rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Evaluator:
-    axes = rule.open_axes or tuple(tuple(range(t.rank)) for t in types)
-    sizes = dict.fromkeys(t.shape[k] for t, some in zip(types, axes, strict=True) for k in some)
+    sizes = dict.fromkeys(size for t in types for size in t.shape)
     names: dict[Any, Dim] = {size: Dim(f"d{k}") for k, size in enumerate(sizes)}
-    open_types = [
-        t.with_shape(*(names[s] if k in some else s for k, s in enumerate(t.shape)))
-        for t, some in zip(types, axes, strict=True)
-    ]
+    open_types = [t.with_shape(*(names[s] for s in t.shape)) for t in types]
     key = (rule.name, tuple(map(str, open_types)), tuple(sorted(attributes.items())))
-    kernel = _calls(_kernel(key, lambda: _one(rule, open_types, attributes)))
+    kernel = calls_of(kernel_of(key, lambda: _one(rule, open_types, attributes)))
 
     def run(*arrays: Array) -> tuple[Array, ...]:
-        return tuple(kernel([_dense(a) for a in arrays]))
+        return tuple(kernel([as_dense(a) for a in arrays]))
 
     return run
 
@@ -242,9 +209,9 @@ def loop_evaluator(
     ]
     options = {**attributes, "length": length}
     key = (rule.name, tuple(map(str, open_types)), tuple(sorted(options.items())))
-    kernel = _calls(_kernel(key, lambda: _one(rule, open_types, options)))
+    kernel = calls_of(kernel_of(key, lambda: _one(rule, open_types, options)))
 
     def run(*arrays: Array) -> tuple[Array, ...]:
-        return tuple(kernel([_dense(a) for a in arrays]))
+        return tuple(kernel([as_dense(a) for a in arrays]))
 
     return run

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from intaglio.compiler.dims import Shape, Size, floordiv, holds
+from intaglio.compiler.dims import Dim, Shape, Size, bounds, floordiv, holds, modulo
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 from intaglio.compiler.op import Array, Op, Ops, Sample, V
 from intaglio.compiler.ops.rules import check_count, check_kind, check_shape, refused
@@ -30,7 +30,7 @@ def window_size(size: Size, kernel: int, stride: int, low: int, high: int, dilat
     return floordiv(size + (low + high - (kernel - 1) * dilation - 1), stride) + 1
 
 
-class _Convolution(Op):
+class Convolution(Op):
     """Base: the geometry that the three share.
 
     Attributes, one entry per spatial dim: `strides`, zero padding `low` and `high`, `dilations`;
@@ -52,7 +52,7 @@ class _Convolution(Op):
             rule = "both operands have a rank of 3, 4 or 5: two dims before 1 to 3 spatial dims"
             raise refused(ShapeError, self, types, rule)
         groups = attributes.pop("groups")
-        if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
+        if not isinstance(groups, int | Dim) or isinstance(groups, bool) or bounds(groups)[0] < 1:
             raise refused(ArgumentError, self, types, f"groups is {groups!r}, not 1 or more")
         for name, value in attributes.items():
             least = 0 if name in ("low", "high") else 1
@@ -69,15 +69,22 @@ class _Convolution(Op):
             rule = f"{name} is {value!r}, not {rank} integers from {least} up"
             raise refused(ArgumentError, self, types, rule)
 
-    def check_kernel(self, types: Sequence[TensorType], shape: Shape, groups: int) -> None:
+    def check_kernel(
+        self, types: Sequence[TensorType], channels: Size, kernel: Shape, groups: Size
+    ) -> None:
         """Refuse a kernel with symbolic or no sizes, or whose results don't fall into groups."""
-        for size in shape:
+        for size in kernel:
             if not isinstance(size, int) or size < 1:
-                rule = f"the kernel's sizes {shape} must be numbers, 1 at least"
+                rule = f"the kernel's sizes {kernel} must be numbers, 1 at least"
                 raise refused(ShapeError, self, types, rule)
-        first: Any = shape[0]
-        if first % groups:
-            rule = f"the {shape[0]} results' channels don't fall into {groups} groups"
+        self.check_groups(types, "results'", channels, groups)
+
+    def check_groups(
+        self, types: Sequence[TensorType], whose: str, channels: Size, groups: Size
+    ) -> None:
+        """Refuse channels that don't fall into groups."""
+        if not holds(1, "<=", channels) or not holds(modulo(channels, groups), "==", 0):
+            rule = f"the {whose} {channels} channels don't fall into {groups} groups"
             raise refused(ShapeError, self, types, rule)
 
     def check_channels(
@@ -167,7 +174,7 @@ def _sample(first: str, second: str, **changes: Any) -> Sample:
     return Sample(first, second, **(plain | changes))
 
 
-class Conv(_Convolution):
+class Conv(Convolution):
     """Cross-correlation of images x[n, g*ci, *S] with kernels w[g*co, ci, *K], zero-padded.
 
     `y[n, o, p] = sum over c, k of x[n, c, p * stride + k * dilation - low] w[o, c, k]`.
@@ -178,7 +185,6 @@ class Conv(_Convolution):
 
     name, exact = "conv", "iu"
     kernel: ClassVar[str] = "conv"
-    open_axes = ((0,), ())
     samples = (
         _sample("f64[2,2,5,4]", "f64[3,2,3,2]", low=(1, 0), high=(0, 2)),
         _sample("f64[1,4,7,6]", "f64[6,2,3,2]", strides=(2, 3), low=(1, 1), high=(2, 0), groups=2),
@@ -206,13 +212,14 @@ class Conv(_Convolution):
         low: tuple[int, ...],
         high: tuple[int, ...],
         dilations: tuple[int, ...],
-        groups: int,
+        groups: Size,
     ) -> TensorType:
         """[n, g*co, *O], `O = (S + low + high - (K - 1) * dilation - 1) // stride + 1`."""
         geometry: Any = {"strides": strides, "low": low, "high": high, "dilations": dilations}
         self.check(types, groups=groups, **geometry)
         x, w = types
-        self.check_kernel(types, w.shape, groups)
+        self.check_kernel(types, w.shape[0], w.shape[2:], groups)
+        self.check_groups(types, "kernel's", w.shape[1], 1)
         self.check_channels(types, "x", x.shape[1], w.shape[1] * groups)
         positions = self.windows(types, x.shape[2:], w.shape[2:], **geometry)
         return x.with_shape(x.shape[0], w.shape[0], *positions)
@@ -252,7 +259,7 @@ class Conv(_Convolution):
         ]
 
 
-class ConvInput(_Convolution):
+class ConvInput(Convolution):
     """The derivative of `conv` by its images, and so the transposed convolution: from
     y[n, g*co, *O] and w[g*co, ci, *K] images [n, g*ci, *sizes].
 
@@ -264,7 +271,6 @@ class ConvInput(_Convolution):
 
     name, exact = "conv_input", "iu"
     kernel: ClassVar[str] = "conv_input"
-    open_axes = ((0,), ())
     samples = (
         _sample("f64[2,3,3,5]", "f64[3,2,3,2]", sizes=(4, 4), low=(1, 0), high=(0, 2)),
         _sample(
@@ -314,6 +320,15 @@ class ConvInput(_Convolution):
             high=(0, 0, 1),
         ),
         _sample("f32[0,3,3,3]", "f32[3,2,3,3]", sizes=(5, 5)),
+        _sample(
+            "f32[1,2,1,1]",
+            "f32[2,3,2,2]",
+            sizes=(3, 1),
+            strides=(3, 2),
+            low=(0, 1),
+            dilations=(2, 1),
+            groups=2,
+        ),
         _sample("i64[2,2,4,4]", "i64[2,2,2,2]", sizes=(4, 4), low=(1, 1), high=(0, 0)),
         _sample("i32[1,4,2]", "i32[4,2,2]", sizes=(5,), groups=2, strides=(2,)),
     )
@@ -326,13 +341,14 @@ class ConvInput(_Convolution):
         low: tuple[int, ...],
         high: tuple[int, ...],
         dilations: tuple[int, ...],
-        groups: int,
+        groups: Size,
     ) -> TensorType:
         """[n, g*ci, *sizes]"""
         geometry: Any = {"strides": strides, "low": low, "high": high, "dilations": dilations}
         rank = self.check(types, groups=groups, **geometry)
         y, w = types
-        self.check_kernel(types, w.shape, groups)
+        self.check_kernel(types, w.shape[0], w.shape[2:], groups)
+        self.check_groups(types, "kernel's", w.shape[1], 1)
         check_shape(self, types, sizes, "sizes")
         if len(sizes) != rank:
             rule = f"sizes has {len(sizes)} entries for {rank} spatial dims"
@@ -389,7 +405,7 @@ class ConvInput(_Convolution):
         ]
 
 
-class ConvWeight(_Convolution):
+class ConvWeight(Convolution):
     """The derivative of `conv` by its kernels: from images x[n, g*ci, *S] and y[n, g*co, *O]
     kernels [g*co, ci, *sizes].
 
@@ -401,7 +417,6 @@ class ConvWeight(_Convolution):
 
     name, exact = "conv_weight", "iu"
     kernel: ClassVar[str] = "conv_weight"
-    open_axes = ((0,), (0,))
     samples = (
         _sample("f64[2,2,5,4]", "f64[2,3,4,5]", sizes=(3, 2), low=(1, 0), high=(0, 2)),
         _sample(
@@ -461,7 +476,7 @@ class ConvWeight(_Convolution):
         low: tuple[int, ...],
         high: tuple[int, ...],
         dilations: tuple[int, ...],
-        groups: int,
+        groups: Size,
     ) -> TensorType:
         """[g*co, ci, *sizes]"""
         geometry: Any = {"strides": strides, "low": low, "high": high, "dilations": dilations}
@@ -470,13 +485,10 @@ class ConvWeight(_Convolution):
         if not holds(x.shape[0], "==", y.shape[0]):
             rule = f"the numbers of images {x.shape[0]} and {y.shape[0]} differ"
             raise refused(ShapeError, self, types, rule)
-        self.check_kernel(types, (y.shape[1], *sizes), groups)
-        channels = x.shape[1]
-        if not isinstance(channels, int) or channels < 1 or channels % groups:
-            rule = f"the images' {channels} channels don't fall into {groups} groups"
-            raise refused(ShapeError, self, types, rule)
+        self.check_kernel(types, y.shape[1], sizes, groups)
+        self.check_groups(types, "images'", x.shape[1], groups)
         self.check_windows(types, y.shape[2:], self.windows(types, x.shape[2:], sizes, **geometry))
-        return x.with_shape(y.shape[1], channels // groups, *sizes)
+        return x.with_shape(y.shape[1], floordiv(x.shape[1], groups), *sizes)
 
     def reference(
         self,

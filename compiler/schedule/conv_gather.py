@@ -82,6 +82,8 @@ def _family(g: Gather, rows: int, vectors: int) -> Iterator[str]:
     name, t = g.problem.name, C_TYPES[g.problem.dtype.name]
     parameters = f"const {t} *a, const {t} *b, {t} *c, int64_t cr, const int64_t *shifts"
     parameters += ", int64_t taps, int64_t area"
+    if not isinstance(g.chain, int):
+        parameters += ", int64_t chain"
     yield f"enum {{ {name}_height = {rows}, {name}_vectors = {vectors} }};"
     yield f"typedef void (*{name}_tile)({parameters});"
     for width in widths(vectors):
@@ -98,11 +100,12 @@ def _tile(g: Gather, parameters: str, rows: int, vectors: int) -> Iterator[str]:
     """One tile in registers: the chains of `rows` channels x `vectors` vectors of places."""
     name, d = g.problem.name, g.problem.dtype.name
     t, lanes, each = C_TYPES[d], f"{name}_lanes", range(vectors)
+    chain = g.chain if isinstance(g.chain, int) else "chain"
     yield f"static __attribute__((noinline)) void {name}_t{vectors}({parameters}) {{"
     for i in range(rows):
         yield f"  igv_{d} {', '.join(f's{i}_{j} = {{0}}' for j in each)};"
-    yield f"  for (int64_t block = 0; block < {g.chain}; block += {CHANNEL_BLOCK}) {{"
-    left = f"{g.chain} - block"
+    yield f"  for (int64_t block = 0; block < {chain}; block += {CHANNEL_BLOCK}) {{"
+    left = f"{chain} - block"
     yield f"    const int64_t some = {left} < {CHANNEL_BLOCK} ? {left} : {CHANNEL_BLOCK};"
     yield "    for (int64_t t = 0; t < taps; t++) {"
     yield f"      const {t} *x = b + block * area + shifts[t];"
@@ -129,14 +132,16 @@ def _pack(g: Gather) -> Iterator[str]:
     """The kernel that makes the planes, and the weights in the order of the chains."""
     problem, size = g.problem, g.problem.size
     name, t = problem.name, C_TYPES[problem.dtype.name]
-    weights = problem.groups * g.tiles
     yield f"static void {name}_pack({KERNEL_PARAMETERS}) {{"
     yield "  IG_HEAD"
     yield "  (void)w;"
+    yield from _channels(g)
     yield f"  {t} *const packed = ({t} *){problem.workspace};"
-    yield f"  {t} *const planes = packed + {g.weight_elements};"
+    yield f"  {t} *const planes = packed + {size(g.weight_elements)};"
+    yield "  const int64_t weights = groups * tiles, channels = groups * chain;"
+    yield "  (void)channels;"
     yield "  for (int64_t q = lo; q < hi; q++) {"
-    yield f"    if (q < {weights}) {{"
+    yield "    if (q < weights) {"
     yield from _pack_weights(g)
     yield "      continue;"
     yield "    }"
@@ -145,12 +150,12 @@ def _pack(g: Gather) -> Iterator[str]:
         yield "  }"
         yield "}"
         return
-    yield f"    const int64_t image = (q - {weights}) / {problem.groups * g.chain};"
-    yield f"    const int64_t channel = (q - {weights}) % {problem.groups * g.chain};"
+    yield "    const int64_t image = (q - weights) / channels;"
+    yield "    const int64_t channel = (q - weights) % channels;"
     first, second, *steps = (size(s) for s in problem.first.strides)
     yield f"    const {t} *x = {problem.first.pointer};"
     yield f"    x += image * {first} + channel * {second};"
-    yield f"    {t} *out = planes + (q - {weights}) * {size(g.area * len(g.planes))};"
+    yield f"    {t} *out = planes + (q - weights) * {size(g.area * len(g.planes))};"
     for plane in g.planes:
         yield from _pack_plane(g, plane, steps)
     yield "  }"
@@ -196,10 +201,10 @@ def _pack_weights(g: Gather) -> Iterator[str]:
     t, forward = C_TYPES[problem.dtype.name], problem.kind != "conv_input"
     o, c, *steps = (problem.size(s) for s in problem.second.strides)
     row, along = (o, c) if forward else (c, o)
-    yield f"      const int64_t group = q / {g.tiles}, first = q % {g.tiles} * {name}_rows;"
-    yield f"      const {t} *const k = {problem.second.pointer} + group * {problem.outputs} * {o};"
-    size = problem.taps * g.chain
-    yield f"      {t} *out = packed + q * {size} * {name}_rows;"
+    outputs = "made" if forward else "chain"
+    yield f"      const int64_t group = q / tiles, first = q % tiles * {name}_rows;"
+    yield f"      const {t} *const k = {problem.second.pointer} + group * {outputs} * {o};"
+    yield f"      {t} *out = packed + q * {problem.taps} * chain * {name}_rows;"
     order = [tap.number for _, taps in g.phases for tap in taps]
     ends, total = [], 0
     for _, taps in g.phases:
@@ -208,21 +213,21 @@ def _pack_weights(g: Gather) -> Iterator[str]:
     yield f"      static const int64_t order[] = {{{', '.join(map(str, order))}}};"
     yield f"      static const int64_t ends[] = {{{', '.join(map(str, ends))}}};"
     yield f"      for (int64_t phase = 0, from = 0; phase < {len(ends)}; from = ends[phase++])"
-    yield f"      for (int64_t block = 0; block < {g.chain}; block += {CHANNEL_BLOCK})"
+    yield f"      for (int64_t block = 0; block < chain; block += {CHANNEL_BLOCK})"
     yield "      for (int64_t n = from; n < ends[phase]; n++) {"
     k0, k1, k2 = problem.kernel
     apart = f"order[n] / {k1 * k2} * {steps[0]} + order[n] / {k2} % {k1} * {steps[1]}"
     yield f"        const int64_t tap = {apart} + order[n] % {k2} * {steps[2]};"
     yield f"        const int64_t end = block + {CHANNEL_BLOCK};"
-    yield f"        const int64_t stop = end < {g.chain} ? end : {g.chain};"
+    yield "        const int64_t stop = end < chain ? end : chain;"
     yield f"        const {t} *s = k + first * {row} + block * {along} + tap;"
-    yield f"        if (first + {name}_rows <= {g.made})"
+    yield f"        if (first + {name}_rows <= made)"
     yield f"          for (int64_t j = block; j < stop; j++, s += {along}, out += {name}_rows)"
     yield f"            for (int64_t r = 0; r < {name}_rows; r++) out[r] = s[r * {row}];"
     yield "        else"
     yield f"          for (int64_t j = block; j < stop; j++, s += {along}, out += {name}_rows)"
     yield f"            for (int64_t r = 0; r < {name}_rows; r++)"
-    yield f"              out[r] = first + r < {g.made} ? s[r * {row}] : 0;"
+    yield f"              out[r] = first + r < made ? s[r * {row}] : 0;"
     yield "      }"
 
 
@@ -236,15 +241,16 @@ def _main(g: Gather) -> Iterator[str]:
     dim = g.strip_dim
     yield f"static void {name}({KERNEL_PARAMETERS}) {{"
     yield "  IG_HEAD"
+    yield from _channels(g)
     yield f"  const {t} *const packed = (const {t} *){problem.workspace};"
-    yield f"  const {t} *const planes = packed + {g.weight_elements};"
+    yield f"  const {t} *const planes = packed + {size(g.weight_elements)};"
     yield from _names(g)
     yield "  for (int64_t q = lo; q < hi; q++) {"
-    yield f"    const int64_t tile = q % {g.tiles}, strip = q / {g.tiles} % strips;"
-    yield f"    const int64_t group = q / {g.tiles} / strips % {problem.groups};"
-    yield f"    const int64_t batch = q / {g.tiles} / strips / {problem.groups};"
-    yield f"    const int64_t first = group * {g.made} + tile * {name}_rows;"
-    yield f"    const int64_t left = {g.made} - tile * {name}_rows;"
+    yield "    const int64_t tile = q % tiles, strip = q / tiles % strips;"
+    yield "    const int64_t group = q / tiles / strips % groups;"
+    yield "    const int64_t batch = q / tiles / strips / groups;"
+    yield f"    const int64_t first = group * made + tile * {name}_rows;"
+    yield f"    const int64_t left = made - tile * {name}_rows;"
     yield f"    const int64_t height = left < {name}_rows ? left : {name}_rows;"
     yield f"    const int64_t start = strip * depth, some = q{dim} - start;"
     yield "    const int64_t deep = some < depth ? some : depth;"
@@ -252,12 +258,11 @@ def _main(g: Gather) -> Iterator[str]:
         image, channel = (size(s) for s in problem.first.strides[:2])
         yield "    (void)planes;"
         yield f"    const {t} *const x = {problem.first.pointer} + batch * {image}"
-        yield f"      + group * {g.chain} * {channel} + start * pitch;"
+        yield f"      + group * chain * {channel} + start * pitch;"
     else:
-        area = f"{problem.groups * g.chain} * plane_area"
-        yield f"    const {t} *const x = planes + batch * {area} + group * {g.chain} * plane_area"
+        yield f"    const {t} *const x = planes + (batch * groups + group) * chain * plane_area"
         yield "      + start * pitch;"
-    tile = f"(group * {g.tiles} + tile) * {problem.taps * g.chain}"
+    tile = f"(group * tiles + tile) * {problem.taps} * chain"
     yield f"    const {t} *a = packed + {tile} * {name}_rows;"
     yield from _extent(g)
     yield from _bounds(g)
@@ -276,6 +281,14 @@ def _main(g: Gather) -> Iterator[str]:
         yield "    }"
     yield "  }"
     yield "}"
+
+
+def _channels(g: Gather) -> Iterator[str]:
+    """Names for numbers of channels: of groups, of the chain and made in a group, of tiles."""
+    size, groups = g.problem.size, g.problem.groups
+    yield f"  const int64_t groups = {size(groups)}, chain = {size(g.chain)};"
+    yield f"  const int64_t made = {size(g.made)}, tiles = {size(g.tiles)};"
+    yield "  (void)groups; (void)chain; (void)made; (void)tiles;"
 
 
 def _names(g: Gather) -> Iterator[str]:
@@ -343,13 +356,14 @@ def _run(g: Gather, done: int, taps: int) -> Iterator[str]:
     yield "        for (int64_t f = 0; f < flat; f += step) {"
     yield f"          int64_t vectors = (flat - f + {name}_lanes - 1) / {name}_lanes;"
     yield f"          if (vectors > {name}_vectors) vectors = {name}_vectors;"
-    at = "f"
+    at, chain = "f", "" if isinstance(g.chain, int) else ", chain"
     if g.in_place:
         yield f"          const int64_t past = f + {name}_widths[vectors] * {name}_lanes - flat;"
         yield "          const int64_t at = past > 0 ? f - past : f;"
         at = "at"
-    yield f"          {name}_table[vectors](a + {done * g.chain} * {name}_rows + r, x + {at},"
-    yield f"            held + r * held_row + {at}, held_row, shifts + {done}, {taps}, plane_area);"
+    yield f"          {name}_table[vectors](a + {done} * chain * {name}_rows + r, x + {at},"
+    yield f"            held + r * held_row + {at}, held_row, shifts + {done}, {taps}, plane_area"
+    yield f"            {chain});"
     yield "        }"
 
 
@@ -382,7 +396,7 @@ def _take(g: Gather, phase: Sequence[int]) -> Iterator[str]:
     yield f"        {t} *const ready = held + r * held_row;"
     target = "ready"
     if plain is not None:
-        yield f"        {t} *const out = {plain} + (batch * {g.problem.rows} + row) * columns"
+        yield f"        {t} *const out = {plain} + (batch * groups * made + row) * columns"
         yield "          + column0;"
         target = "out"
         yield "        if (!gaps) for (int64_t i = 0; i < count; i++) out[i] = ready[i];"

@@ -20,6 +20,7 @@ AXES = range(3)
 def loops_kernel(problem: Convolution) -> TemplateResult:
     """C text of the kernel; one chunk is one row of results."""
     name, size = problem.name, problem.size
+    rows = size(problem.rows)
     kind = f"ig1_{compute_type(problem.dtype)}"
     lines = (
         f"static void {name}(const ig_worker *w, const void *args, int64_t lo, int64_t hi) {{",
@@ -27,7 +28,7 @@ def loops_kernel(problem: Convolution) -> TemplateResult:
         "  (void)w;",
         f"  const int64_t columns = {size(problem.columns)};",
         "  for (int64_t q = lo; q < hi; q++) {",
-        f"    const int64_t batch = q / {problem.rows}, row = q % {problem.rows};",
+        f"    const int64_t batch = q / {rows}, row = q % {rows};",
         "    (void)batch;",
         "    for (int64_t column = 0; column < columns; column++) {",
         *("      " + line for line in element_lines(problem)),
@@ -89,7 +90,8 @@ def _image(problem: Convolution, kind: str) -> Iterator[str]:
     """The chain of `conv` and `conv_input`: blocks of channels, taps, channels of the block."""
     forward, windows, size = problem.kind == "conv", problem.windows, problem.size
     element = C_TYPES[problem.dtype.name]
-    made, chain = (problem.outputs, problem.inputs)
+    outputs = size(problem.outputs)
+    made, chain = outputs, size(problem.inputs)
     if not forward:
         made, chain = chain, made
     a, b = ([size(s) for s in o.strides] for o in (problem.first, problem.second))
@@ -102,7 +104,7 @@ def _image(problem: Convolution, kind: str) -> Iterator[str]:
     yield f"  const {element} *k = {problem.second.pointer};"
     yield f"  x += group * {chain} * {a[1]};"
     along = b[1] if forward else b[0]
-    yield f"  k += group * {problem.outputs} * {b[0]} + mine * {b[0] if forward else b[1]};"
+    yield f"  k += group * {outputs} * {b[0]} + mine * {b[0] if forward else b[1]};"
     yield f"  for (int64_t block = 0; block < {chain}; block += {CHANNEL_BLOCK})"
     for d in AXES:
         yield f"  for (int64_t t{d} = 0; t{d} < {windows[d].kernel}; t{d}++)"
@@ -139,7 +141,8 @@ def _weight(problem: Convolution, kind: str) -> Iterator[str]:
         yield f"  left /= {windows[d].kernel};"
     yield f"  const {element} *x = {problem.first.pointer};"
     yield f"  const {element} *y = {problem.second.pointer} + row * {b[1]};"
-    yield f"  x += (row / {problem.outputs} * {problem.inputs} + left) * {a[1]};"
+    outputs, inputs = size(problem.outputs), size(problem.inputs)
+    yield f"  x += (row / {outputs} * {inputs} + left) * {a[1]};"
     yield f"  for (int64_t image = 0; image < {size(problem.images)}; image++) {{"
     yield f"    {kind} chain = 0;"
     for d in AXES:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product as combinations
 
-from intaglio.compiler.dims import Size, floordiv, maximum, product
+from intaglio.compiler.dims import Size, bounds, floordiv, maximum, minimum, product
 from intaglio.compiler.schedule.convolution import RANK, Convolution
 
 STRIP = 1536
@@ -69,14 +69,15 @@ class Tap:
     shifts: tuple[int, ...]
 
 
-def tile_shape(rows: int) -> tuple[int, int, int, int]:
+def tile_shape(rows: Size) -> tuple[int, int, int, int]:
     """Rows and vectors of a tile for so many rows, on machines with 32 wide registers; and on
     others."""
-    if rows == 1:
+    most = bounds(rows)[1]
+    if most == 1:
         return 1, 8, 1, 8
-    if rows == 2:
+    if most == 2:
         return 2, 8, 2, 4
-    if rows <= 4:
+    if most <= 4:
         return 4, 6, 4, 2
     return 8, 3, 4, 2
 
@@ -93,13 +94,13 @@ class Gather:
         return _sides(self.problem)
 
     @property
-    def chain(self) -> int:
+    def chain(self) -> Size:
         """Channels of a group that a chain runs over."""
         forward = self.problem.kind != "conv_input"
         return self.problem.inputs if forward else self.problem.outputs
 
     @property
-    def made(self) -> int:
+    def made(self) -> Size:
         """Channels of a group that are made."""
         return self.problem.outputs if self.problem.kind != "conv_input" else self.problem.inputs
 
@@ -128,22 +129,21 @@ class Gather:
         """Whether the source is its own planes: nothing is padded or cut, it lies densely, and the
         first strip is no shorter than a tile, so that a last tile may begin earlier instead of
         reading further."""
-        strides, step = self.problem.first.strides, 1
+        strides = self.problem.first.strides
+        step: Size = 1
         for side, stride in reversed(tuple(zip(self.sides, strides[2:], strict=True))):
             if side.shift or side.step != 1 or side.extent != side.source:
                 return False
-            if not isinstance(side.extent, int) or (side.extent != 1 and stride != step):
+            if side.extent != 1 and stride != step:
                 return False
-            step *= side.extent
+            step = step * side.extent
         if strides[1] != step and self.chain * self.problem.groups != 1:
             return False
-        assert isinstance(self.depth, int)
-        flat = 0
+        flat: Size = 0
         for d, side in enumerate(self.sides):
-            assert isinstance(side.places, int) and isinstance(side.extent, int)
-            places = min(side.places, self.depth) if d == self.strip_dim else side.places
+            places = minimum(side.places, self.depth) if d == self.strip_dim else side.places
             flat = flat * side.extent + places - 1
-        return flat >= tile_shape(self.made)[1] * 64 // self.problem.dtype.size
+        return bounds(flat)[0] >= tile_shape(self.made)[1] * 64 // self.problem.dtype.size
 
     @property
     def area(self) -> Size:
@@ -173,16 +173,17 @@ class Gather:
         return floordiv(self.sides[self.strip_dim].places + (self.depth - 1), self.depth)
 
     @property
-    def tiles(self) -> int:
+    def tiles(self) -> Size:
         """How many tiles cover the channels that are made in a group."""
-        return -(-self.made // tile_shape(self.made)[0])
+        rows = tile_shape(self.made)[0]
+        return floordiv(self.made + (rows - 1), rows)
 
     @property
-    def weight_elements(self) -> int:
+    def weight_elements(self) -> Size:
         """Elements of the weights in the order of the chains."""
-        rows = tile_shape(self.made)[0]
-        count = self.problem.groups * self.tiles * rows * self.problem.taps * self.chain
-        return -(-count // 16) * 16
+        rows = tile_shape(self.made)[0] * self.problem.taps
+        count = self.problem.groups * self.tiles * self.chain * rows
+        return floordiv(count + 15, 16) * 16
 
     @property
     def slack(self) -> int:

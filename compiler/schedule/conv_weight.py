@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.compiler.codegen.numbers import C_TYPES
-from intaglio.compiler.dims import Size, product
+from intaglio.compiler.dims import Size, bounds, floordiv, product
 from intaglio.compiler.schedule.conv_gather import KERNEL_PARAMETERS
 from intaglio.compiler.schedule.conv_planes import Gather
 from intaglio.compiler.schedule.convolution import RANK, Convolution
@@ -54,20 +54,21 @@ class Tiles:
     def depthwise(self) -> bool:
         """Whether the vectors run over groups."""
         p = self.problem
-        return p.groups > 1 and p.inputs == p.outputs == 1
+        return p.groups != 1 and p.inputs == p.outputs == 1
 
     @property
     def flat(self) -> bool:
         """Whether all taps are rows."""
-        return not self.depthwise and self.problem.inputs <= FEW_CHANNELS
+        inputs = self.problem.inputs
+        return not self.depthwise and isinstance(inputs, int) and inputs <= FEW_CHANNELS
 
     @property
-    def groups(self) -> int:
+    def groups(self) -> Size:
         """Groups that are computed one by one."""
         return 1 if self.depthwise else self.problem.groups
 
     @property
-    def across(self) -> int:
+    def across(self) -> Size:
         """Channels of the results that vectors run over."""
         return self.problem.groups if self.depthwise else self.problem.outputs
 
@@ -79,7 +80,7 @@ class Tiles:
     @property
     def lines(self) -> int:
         """Lines of the results' channels in a tile."""
-        return 1 if self.depthwise or self.across <= self.line else 2
+        return 1 if self.depthwise or bounds(self.across)[1] <= self.line else 2
 
     @property
     def wide(self) -> int:
@@ -87,12 +88,12 @@ class Tiles:
         return self.lines * self.line
 
     @property
-    def blocks(self) -> int:
+    def blocks(self) -> Size:
         """Tiles across."""
-        return -(-self.across // self.wide)
+        return ceiling(self.across, self.wide)
 
     @property
-    def rows(self) -> int:
+    def rows(self) -> Size:
         """Rows of all tiles above each other."""
         if self.depthwise:
             return self.problem.taps
@@ -103,13 +104,15 @@ class Tiles:
         """Rows of a tile: parts of a line, or nearly equal pieces, which narrow vectors halve."""
         if not self.flat and not self.depthwise:
             return ROWS
-        height = -(-self.rows // -(-self.rows // MOST_ROWS))
+        rows = self.rows
+        assert isinstance(rows, int)
+        height = -(-rows // -(-rows // MOST_ROWS))
         return height if self.depthwise or height <= 6 else -(-height // 2) * 2
 
     @property
-    def stacked(self) -> int:
+    def stacked(self) -> Size:
         """Tiles above each other."""
-        return -(-self.rows // self.height)
+        return ceiling(self.rows, self.height)
 
     @property
     def taps(self) -> int:
@@ -135,21 +138,26 @@ class Tiles:
         return self.sides.area * (len(self.sides.planes) * self.beside)
 
     @property
-    def above(self) -> int:
+    def above(self) -> Size:
         """Panels of a group of an image."""
         if self.flat:
             return self.stacked
-        return -(-(self.problem.groups if self.depthwise else self.rows) // self.line)
+        return ceiling(self.problem.groups if self.depthwise else self.rows, self.line)
 
     @property
-    def panels(self) -> int:
+    def panels(self) -> Size:
         """Panels of an image."""
         return self.groups * self.above
 
     @property
-    def sums(self) -> int:
+    def sums(self) -> Size:
         """Elements of all tiles."""
-        return self.groups * self.blocks * self.stacked * self.taps * self.height * self.wide
+        return self.groups * self.blocks * self.stacked * (self.taps * self.height * self.wide)
+
+
+def ceiling(size: Size, step: int) -> Size:
+    """How many steps cover a size."""
+    return floordiv(size + (step - 1), step)
 
 
 def weight_kernels(problem: Convolution) -> TemplateResult:
@@ -186,10 +194,14 @@ def _memory(g: Tiles, const: str) -> Iterator[str]:
     t, size = C_TYPES[g.problem.dtype.name], g.problem.size
     yield f"  {t} *const sums = ({t} *){g.problem.workspace};"
     yield f"  const int64_t positions = {size(g.positions)}, panel = {size(g.panel)};"
-    yield f"  {const}{t} *const right = sums + {g.sums};"
-    count = g.problem.images * (g.groups * g.blocks)
-    yield f"  {const}{t} *const left = right + {size(count)} * positions * {g.wide};"
-    yield "  (void)sums; (void)right; (void)left; (void)positions; (void)panel;"
+    yield f"  {const}{t} *const right = sums + {size(g.sums)};"
+    yield f"  const int64_t blocks = {size(g.blocks)}, each = {size(g.groups * g.blocks)};"
+    yield f"  const int64_t images = {size(g.problem.images)}, across = {size(g.across)};"
+    yield f"  const int64_t above = {size(g.above)}, panels = {size(g.panels)};"
+    yield f"  const int64_t stacked = {size(g.stacked)};"
+    yield f"  {const}{t} *const left = right + images * each * positions * {g.wide};"
+    yield "  (void)sums; (void)right; (void)left; (void)positions; (void)panel; (void)blocks;"
+    yield "  (void)each; (void)images; (void)across; (void)above; (void)panels; (void)stacked;"
 
 
 # ---------------------------------------------------------------------------------------- the tiles
@@ -265,9 +277,10 @@ def _turning(g: Tiles, side: str, matrix: Matrix) -> Product:
 
 def _turnings(g: Tiles) -> tuple[Product, Product]:
     """The images' side, and the results' side."""
-    step = g.sides.sides[-1].step
     x, y = g.problem.first.strides, g.problem.second.strides
-    left, right = (Matrix("", (), s[-1] * n, s[1]) for s, n in ((x, step), (y, 1)))
+    left = Matrix("", (), x[-1] * g.sides.sides[-1].step, x[1])
+    # Dims of one element have no stride, but dense positions lie side by side in any of them.
+    right = Matrix("", (), 1 if _is_dense(g.problem) else y[-1], y[1])
     return _turning(g, "x", left), _turning(g, "y", right)
 
 
@@ -280,18 +293,17 @@ def _pack(g: Tiles) -> Iterator[str]:
         yield f"enum {{ {turning.name}_lanes = {name}_lanes, {turning.name}_panel = {panel} }};"
         if turning is right or not g.flat:
             yield pack_text(turning)
-    each = g.groups * g.blocks
     yield f"static void {name}_pack({KERNEL_PARAMETERS}) {{"
     yield "  IG_HEAD"
     yield "  (void)w;"
     yield from _memory(g, "")
-    yield f"  const int64_t rights = {size(problem.images * each)};"
+    yield "  const int64_t rights = images * each;"
     yield "  for (int64_t q = lo; q < hi; q++) {"
     yield "    if (q < rights) {"
     yield from _pack_right(g, right)
     yield "      continue;"
     yield "    }"
-    yield f"    const int64_t image = (q - rights) / {g.panels}, part = (q - rights) % {g.panels};"
+    yield "    const int64_t image = (q - rights) / panels, part = (q - rights) % panels;"
     a, b, *_ = (size(s) for s in problem.first.strides)
     yield f"    {t} *out = left + (q - rights) * panel;"
     yield f"    const {t} *const x = {problem.first.pointer} + image * {a};"
@@ -306,12 +318,11 @@ def _pack_right(g: Tiles, turning: Product) -> Iterator[str]:
     t = C_TYPES[problem.dtype.name]
     a, b, *steps = (size(s) for s in problem.second.strides)
     extents = [size(w.output) for w in problem.windows]
-    each = g.groups * g.blocks
-    yield f"      const int64_t image = q / {each}, first = q % {each} % {g.blocks} * {g.wide};"
+    yield f"      const int64_t image = q / each, first = q % each % blocks * {g.wide};"
     yield f"      const {t} *const y = {problem.second.pointer} + image * {a}"
-    yield f"        + (q % {each} / {g.blocks} * {g.across} + first) * {b};"
+    yield f"        + (q % each / blocks * across + first) * {b};"
     yield f"      {t} *out = right + q * positions * {g.wide};"
-    yield f"      const int64_t left_over = {g.across} - first;"
+    yield "      const int64_t left_over = across - first;"
     yield f"      const int64_t width = left_over < {g.wide} ? left_over : {g.wide};"
     if _is_dense(problem):
         yield f"      {pack_call(turning, 'y', 'positions', 'out')}"
@@ -342,8 +353,8 @@ def _pack_flat(g: Tiles, channel: str) -> Iterator[str]:
     k0, k1, k2 = problem.kernel
     z, y, x = problem.windows
     yield f"    for (int64_t r = 0; r < {g.height}; r++) {{"
-    yield f"      const int64_t row = part % {g.above} * {g.height} + r;"
-    yield f"      const int64_t c = part / {g.above} * {problem.inputs} + row / {problem.taps};"
+    yield f"      const int64_t row = part % above * {g.height} + r;"
+    yield f"      const int64_t c = part / above * {problem.inputs} + row / {problem.taps};"
     taps = (f"row / {k1 * k2} % {k0}", f"row / {k2} % {k1}", f"row % {k2}")
     for d, w in enumerate(problem.windows):
         yield f"      const int64_t a{d} = {taps[d]} * {w.dilation} - {w.low};"
@@ -369,10 +380,10 @@ def _pack_panel(g: Tiles, channel: str, turning: Product) -> Iterator[str]:
     problem, size, sides = g.problem, g.problem.size, g.sides.sides
     t, line = C_TYPES[problem.dtype.name], g.line
     *_, s0, s1, s2 = (size(s) for s in problem.first.strides)
-    count = problem.groups if g.depthwise else problem.inputs
-    yield f"    const int64_t first = part % {g.above} * {line};"
-    yield f"    const {t} *const from = x + (part / {g.above} * {count} + first) * {channel};"
-    yield f"    const int64_t width = {count} - first < {line} ? {count} - first : {line};"
+    count = size(problem.groups if g.depthwise else problem.inputs)
+    yield f"    const int64_t first = part % above * {line}, rest = {count} - first;"
+    yield f"    const {t} *const from = x + (part / above * {count} + first) * {channel};"
+    yield f"    const int64_t width = rest < {line} ? rest : {line};"
     limits = [size(s.source) for s in sides]
     last, extent = sides[-1], size(sides[-1].extent)
     for plane in g.sides.planes:
@@ -412,10 +423,10 @@ def _sum(g: Tiles) -> Iterator[str]:
     extent = output if g.flat else [size(s.extent) for s in g.sides.sides]
     yield f"  const int64_t ax = {g.beside}, ay = {extent[2]} * ax, az = {extent[1]} * ay;"
     yield "  for (int64_t q = lo; q < hi; q++) {"
-    yield f"    const int64_t tap = q % {g.taps}, tile = q / {g.taps} % {g.stacked};"
-    yield f"    const int64_t block = q / {g.taps * g.stacked};"
+    yield f"    const int64_t tap = q % {g.taps}, tile = q / {g.taps} % stacked;"
+    yield f"    const int64_t block = q / {g.taps} / stacked;"
     yield f"    {t} *const c = sums + q * {g.height * g.wide};"
-    part = f"block / {g.blocks} * {g.above}"
+    part = "block / blocks * above"
     if g.depthwise:
         part = "block"
     elif g.flat:
@@ -423,12 +434,12 @@ def _sum(g: Tiles) -> Iterator[str]:
     else:
         part += f" + tile / {g.line // ROWS}"
     yield "    (void)tap; (void)tile;"
-    yield f"    const int64_t images = {size(problem.images)}, size = {g.height * g.wide};"
+    yield f"    const int64_t size = {g.height * g.wide};"
     yield "    for (int64_t i = 0; !images && i < size; i++) c[i] = 0;"
     yield "    for (int64_t image = 0; image < images; image++) {"
-    yield f"      const {t} *a = left + (image * {g.panels} + {part}) * panel;"
+    yield f"      const {t} *a = left + (image * panels + {part}) * panel;"
     yield f"      const {t} *const b = right"
-    yield f"        + (image * {g.groups * g.blocks} + block) * positions * {g.wide};"
+    yield f"        + (image * each + block) * positions * {g.wide};"
     shifts = ""
     if g.depthwise:
         shifts = f"shifts + tile * {g.height} + r, "
@@ -461,6 +472,7 @@ def _shifts(g: Tiles) -> Iterator[str]:
         for tap in taps
     ]
     if g.depthwise:
+        assert isinstance(g.stacked, int)
         found += ["0"] * (g.height * g.stacked - len(found))
     yield f"  const int64_t shifts[] = {{{', '.join(found)}}};"
 
@@ -469,7 +481,8 @@ def _store(g: Tiles) -> Iterator[str]:
     """The kernel that brings a row of the result together, and stores it."""
     problem = g.problem
     name, d = problem.name, problem.dtype.name
-    t, columns, count = C_TYPES[d], group(problem.dtype), problem.inputs * problem.taps
+    t, columns = C_TYPES[d], group(problem.dtype)
+    count = problem.size(problem.inputs * problem.taps)
     yield f"static void {name}({KERNEL_PARAMETERS}) {{"
     yield "  IG_HEAD"
     yield from _memory(g, "const ")
@@ -477,15 +490,15 @@ def _store(g: Tiles) -> Iterator[str]:
     yield "  const int64_t batch = 0;"
     yield "  (void)batch;"
     yield "  for (int64_t row = lo; row < hi; row++) {"
-    yield f"    const int64_t block = row / {g.across} * {g.blocks} + row % {g.across} / {g.wide};"
-    yield f"    const int64_t lane = row % {g.across} % {g.wide};"
+    yield f"    const int64_t block = row / across * blocks + row % across / {g.wide};"
+    yield f"    const int64_t lane = row % across % {g.wide};"
     tile = g.height * g.wide
     yield f"    for (int64_t i = 0; i < {count}; i++) {{"
     line, tap = "i", "0"
     if not g.flat and not g.depthwise:
         line, tap = f"i / {problem.taps}", f"i % {problem.taps}"
     yield f"      const int64_t line = {line}, tap = {tap};"
-    place = f"(block * {g.stacked} + line / {g.height}) * {g.taps} + tap"
+    place = f"(block * stacked + line / {g.height}) * {g.taps} + tap"
     yield f"      const {t} *const c = sums + ({place}) * {tile};"
     yield f"      ready[i] = c[line % {g.height} * {g.wide} + lane];"
     yield "    }"

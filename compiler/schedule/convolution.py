@@ -12,7 +12,7 @@ from typing import Any
 
 from intaglio.compiler.codegen.c import CPrinter
 from intaglio.compiler.codegen.numbers import C_TYPES
-from intaglio.compiler.dims import Shape, Size, product
+from intaglio.compiler.dims import Shape, Size, floordiv, product
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.loop import Buffer, Unfusable
@@ -52,10 +52,10 @@ class Convolution:
     kind: str
     dtype: DType
     images: Size
-    groups: int
-    inputs: int
+    groups: Size
+    inputs: Size
     """Channels of x in a group."""
-    outputs: int
+    outputs: Size
     """Channels of y in a group."""
     windows: tuple[Window, ...]
     first: Operand
@@ -83,7 +83,7 @@ class Convolution:
         return 1 if self.kind == "conv_weight" else self.images
 
     @property
-    def rows(self) -> int:
+    def rows(self) -> Size:
         """Rows of a batch of results."""
         return self.groups * (self.inputs if self.kind == "conv_input" else self.outputs)
 
@@ -143,8 +143,8 @@ def group_convolution(
         dtype=first.dtype,
         images=x[0],
         groups=groups,
-        inputs=int(w[1]),  # type: ignore[arg-type]  # the type rule says so
-        outputs=int(w[0]) // groups,  # type: ignore[arg-type]
+        inputs=w[1],
+        outputs=floordiv(w[0], groups),
         windows=_windows(node, x[2:], w[2:], y[2:]),
         first=_operand(first, 0),
         second=_operand(second, numbers[second]),

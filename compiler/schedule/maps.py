@@ -17,6 +17,7 @@ from intaglio.compiler.dims import (
     minimum,
     modulo,
     product,
+    substitute,
 )
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.loop import Buffer, Expr, Kernel, Loop, Position, symbol_of
@@ -33,7 +34,7 @@ from intaglio.compiler.schedule.domain import (
     tile_extent,
     tiles_for,
 )
-from intaglio.compiler.schedule.nest import Nest
+from intaglio.compiler.schedule.nest import Nest, variables_of
 from intaglio.compiler.schedule.phases import phases_of
 
 SHORT = 16
@@ -115,7 +116,8 @@ def stored_kernel(
         stores = [(b, tuple(map(divide.position, p)), divide(e)) for b, p, e in stores]
         outer, inner = [*outer, phase], shorter
     length: Size = inner.extent if inner else 1
-    tiles = tiles_for(product(tuple(a.extent for a in outer)), length)
+    longest = substitute(length, dict.fromkeys(variables_of(length), 0))
+    tiles = tiles_for(product(tuple(a.extent for a in outer)), longest)
     tile = Axis(loop_variable("t", tiles), tiles)
     rows = count_rows([*outer, tile] if tiles != 1 else outer)
     nest = Nest(rows.variable)

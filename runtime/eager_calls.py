@@ -1,0 +1,50 @@
+"""The compiled kernels that eager ops share, each made at first need, and quick calls of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final
+
+import numpy as np
+
+from intaglio.compiler.ir import Graph
+from intaglio.runtime.arrays import Array, is_dense
+from intaglio.runtime.executor import Executable
+from intaglio.runtime.prepared import Prepared
+
+Evaluator = Callable[..., tuple[Array, ...]]
+
+_KERNELS: Final[dict[Hashable, Executable]] = {}
+_making: Final = threading.Lock()
+
+
+def kernel_of(key: Hashable, make: Callable[[], Graph]) -> Executable:
+    """The kernel of a key, made at first need; it is compiled when first called."""
+    found = _KERNELS.get(key)
+    if found is None:
+        with _making:
+            found = _KERNELS.get(key)
+            if found is None:
+                found = _KERNELS[key] = Executable(make(), general=True)
+    return found
+
+
+def calls_of(kernel: Executable) -> Callable[[Sequence[Array]], list[Array]]:
+    """Calls of a kernel with dense operands of the same types each time."""
+    quick: Prepared | None = None
+
+    def call(arrays: Sequence[Array]) -> list[Array]:
+        nonlocal quick
+        if quick is not None:
+            return quick(arrays)
+        made = kernel(arrays)
+        quick = kernel.prepared(arrays)
+        return made
+
+    return call
+
+
+def as_dense(array: Array) -> Array:
+    """The array itself where it is dense, else a copy."""
+    return array if is_dense(array) else np.array(array, order="C", copy=True)
