@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from intaglio.compiler.codegen.c import CPrinter
 from intaglio.compiler.codegen.indices import affine, mentions
 from intaglio.compiler.codegen.numbers import C_TYPES
-from intaglio.compiler.codegen.printer import Text, Vector
-from intaglio.compiler.dims import Dim, Size, loop_variable, product, substitute
+from intaglio.compiler.codegen.printer import Vector
+from intaglio.compiler.dims import Dim, loop_variable, product, substitute
 from intaglio.compiler.ir import Graph, Node, Value
-from intaglio.compiler.loop import Buffer, Expr, Load, Local, Position, Unfusable, symbol_of
+from intaglio.compiler.loop import Buffer, Load, Unfusable, symbol_of
 from intaglio.compiler.ops.movement import unravel
-from intaglio.compiler.schedule.compose import Composer, Interner, Rewriter
-from intaglio.compiler.schedule.domain import Axis, address_of, addresses, collapse, count_rows
+from intaglio.compiler.schedule.compose import Rewriter
+from intaglio.compiler.schedule.domain import Axis, address_of, collapse, count_rows
+from intaglio.compiler.schedule.fused_stores import FusedStores, define_buffers
 from intaglio.compiler.schedule.nest import Nest, walk
 from intaglio.compiler.schedule.storage import dense
 
@@ -35,7 +36,7 @@ class Epilogue:
         printer: Callable[[], CPrinter],
         outer: int | None = None,
     ) -> None:
-        self._made, self._printer, self._numbers = node.output, printer, numbers
+        self._printer, self._numbers = printer, numbers
         shape = node.output.type.shape
         outer = len(shape) - 2 if outer is None else outer
         self._axes = [Axis(loop_variable("i", s), s) for s in shape[:outer]]
@@ -45,30 +46,26 @@ class Epilogue:
         columns = [Axis(loop_variable("i", s), s) for s in shape[outer + 1 :]]
         if len(columns) == 1:
             columns = [Axis(self._column, shape[-1])]
-        self._local = Local(node.output.type.dtype)
         position = (*(a.variable for a in self._axes), self._row, *(a.variable for a in columns))
-        self._position = tuple(0 if s == 1 else p for s, p in zip(shape, position, strict=True))
-        composer = Composer(graph, memory, self._known)
-        self._stores: list[tuple[Buffer, tuple[Position, ...], Expr]] = []
+        position = tuple(0 if s == 1 else p for s, p in zip(shape, position, strict=True))
+        self._stores = FusedStores(graph, node.output, position, memory)
         sizes = [s for s in shape if s != 1]
         for value, buffer in results:
             if [s for s in value.type.shape if s != 1] != sizes:
                 raise Unfusable("an epilogue of another shape than the product")
-            left = iter([p for p in self._position if p != 0])
+            left = iter([p for p in position if p != 0])
             place = tuple(0 if s == 1 else next(left) for s in value.type.shape)
-            self._stores.append((buffer, place, composer.at(value, place)))
+            self._stores.add(value, buffer, place, place)
         if len(columns) > 1:
-            self._join(columns, composer.intern)
+            self._join(columns)
         self._simple = len(results) == 1 and results[0][0] is node.output
         self._target = results[0][1]
 
-    def _join(self, columns: Sequence[Axis], intern: Interner) -> None:
+    def _join(self, columns: Sequence[Axis]) -> None:
         """Write everything over one variable that counts columns. Dims that are one in all memory
         are joined; what is left is divided out."""
-        found = addresses(e for _, _, e in self._stores)
-        found += [address_of(buffer, place) for buffer, place, _ in self._stores]
         wide = [a for a in columns if a.extent != 1]
-        joined, values = collapse(wide, found)
+        joined, values = collapse(wide, self._stores.addresses)
         counted = unravel(self._column, tuple(a.extent for a in joined))
         flat = {
             symbol_of(a.variable): p
@@ -76,40 +73,18 @@ class Epilogue:
             if isinstance(p, int | Dim)
         }
         whole = {s: substitute(v, flat) for s, v in values.items()}
-        rewrite = Rewriter(intern, whole | {s: p for s, p in flat.items() if s not in whole})
-        self._stores = [
-            (buffer, tuple(rewrite.position(p) for p in place), rewrite(expr))
-            for buffer, place, expr in self._stores
-        ]
-
-    def _known(self, value: Value, index: tuple[Position, ...]) -> Expr | None:
-        if value is not self._made:
-            return None
-        if index != self._position:
-            raise Unfusable("a product's result is wanted at another place")
-        return self._local
+        whole |= {s: p for s, p in flat.items() if s not in whole}
+        self._stores.rewrite(Rewriter(self._stores.composer.intern, whole))
 
     @property
     def reads(self) -> list[Buffer]:
         """The buffers that the epilogue loads from."""
-        found = [e.buffer for e in walk(e for _, _, e in self._stores) if isinstance(e, Load)]
-        return list(dict.fromkeys(found))
+        return self._stores.reads
 
     @property
     def read_in_place(self) -> list[tuple[Buffer, Buffer]]:
         """The buffers that are loaded only where a result of their type is stored."""
-        loads: dict[Buffer, set[Size | None]] = {}
-        for expr in walk(e for _, _, e in self._stores):
-            if isinstance(expr, Load):
-                plain = all(isinstance(p, int | Dim) for p in expr.index)
-                place = address_of(expr.buffer, expr.index) if plain else None
-                loads.setdefault(expr.buffer, set()).add(place)
-        return [
-            (written, read)
-            for written, place, _ in self._stores
-            for read, found in loads.items()
-            if found == {address_of(written, place)} and read.dtype == written.dtype
-        ]
+        return self._stores.read_in_place
 
     @property
     def plain(self) -> str | None:
@@ -125,14 +100,8 @@ class Epilogue:
         """The epilogue for one block."""
         printer = self._printer()
         nest = self._places(printer, batch, row, column)
-        nest.define(self._local)
-        for buffer, place, expr in self._stores:
-            nest.store(buffer, place, expr)
-        if lanes > 1:
-            printer.vector = Vector(symbol_of(self._column), lanes, count)
-        printer.define(self._local, Text(value, lanes > 1))
-        printer.statements(nest.finish())
-        return ["{", *printer.lines, "}"]
+        vector = Vector(symbol_of(self._column), lanes, count) if lanes > 1 else None
+        return self._stores.lines(printer, nest, value, vector)
 
     def ahead(self, *, batch: str, row: str, column: str, bytes: int) -> list[str]:
         """Fetches the operands of one block that lie along the row and differ between matrices."""
@@ -142,7 +111,7 @@ class Epilogue:
         printer = self._printer()
         printer.statements(self._places(printer, batch, row, column).finish())
         fetched = []
-        for load in walk(e for _, _, e in self._stores):
+        for load in walk(self._stores.values):
             if not isinstance(load, Load) or load.guard is not None:
                 continue
             plain = all(isinstance(p, int | Dim) for p in load.index)
@@ -161,9 +130,7 @@ class Epilogue:
     def _places(self, printer: CPrinter, batch: str, row: str, column: str) -> Nest:
         """The names of buffers and positions, and a nest to put statements into."""
         printer.depth = 1
-        for buffer, number in self._numbers.items():
-            const = "const " if buffer.role == "input" else ""
-            printer.define_buffer(buffer, f"(({const}{C_TYPES[buffer.dtype.name]} *)p[{number}])")
+        define_buffers(printer, self._numbers)
         printer.inline_sizes = True
         nest = Nest(self._row, self._column, self._batch)
         counted = count_rows(self._axes)
