@@ -1,22 +1,24 @@
 """Prints kernels as CUDA, from the same loop IR, with the bits of the C.
 
-There are three ways to share a kernel among threads.
+There are four ways to share a kernel among threads.
 
 - *Each*: no thread needs another's result. Threads along x take the elements of the vector loops,
   threads along y the iterations of the parallel loop; both stride over the grid.
 - *Warp*: rows of at most 4096 elements with folds. A warp takes a row; lanes stride over it.
 - *Block*: longer rows. A block takes a row; its warps take chunks of 4096 elements in turn.
+- *Columns*: folds that stand inside a vector loop. A block takes 32 columns; its warps take chunks
+  of 64 of their elements in turn, or elements where nothing is folded.
 
 A fold keeps the order of architecture §6: each lane has two partial sums in f32 (64 in all), one in
 f64; they are joined by halves through shuffles, and the results of chunks by the binary carry that
-the C uses. Folds that stand inside a vector loop belong to one thread and are printed as in C."""
+the C uses. Short folds inside a vector loop belong to one thread and are printed as in C."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from intaglio.compiler.codegen.c import VECTOR_CHUNK, CPrinter, scratch_bytes
+from intaglio.compiler.codegen.c import SERIAL_CHUNK, VECTOR_CHUNK, CPrinter, scratch_bytes
 from intaglio.compiler.codegen.folds import is_at_most, join_of, start_of
 from intaglio.compiler.codegen.indices import as_size
 from intaglio.compiler.codegen.numbers import C_TYPES, bracketed
@@ -24,12 +26,13 @@ from intaglio.compiler.dims import (
     Quotient,
     Size,
     bounds,
+    compare,
     maximum,
     minimum,
     substitute,
     terms_of,
 )
-from intaglio.compiler.loop import Check, Fold, Kernel, Loop, Stmt, Store, symbol_of
+from intaglio.compiler.loop import Bind, Check, Fold, Kernel, Let, Loop, Stmt, Store, symbol_of
 from intaglio.compiler.schedule.nest import variables_of
 
 THREADS = 256
@@ -38,6 +41,8 @@ ROWS = 4
 """Rows that a block takes at a time, one by each warp."""
 CHUNKS = 8
 """Chunks of a long row that a block takes at a time, one by each warp."""
+MANY_COLUMNS = 1 << 17
+"""Columns that keep a device busy with a thread for each."""
 OWN_SHARED = 8 << 10
 """Bytes of scratch up to which a row belongs to a warp."""
 MOST_SHARED = 40 << 10
@@ -135,6 +140,13 @@ class CudaPrinter(CPrinter):
             assert isinstance(total, int)
             return Layout((minimum(ceiling(rows, ROWS), MOST_ACROSS), 1), (WARP, ROWS),
                           ROWS * total)  # fmt: skip
+        if self._way == "columns":
+            (loop,) = vectors
+            first = dict.fromkeys(variables_of(loop.extent), 0)
+            tiles = ceiling(substitute(loop.extent, first), WARP)
+            folds = sum(len(s.folds) for s in loop.body if isinstance(s, Loop))
+            return Layout((minimum(rows, MOST_ACROSS), minimum(tiles, MOST_DOWN)), (WARP, CHUNKS),
+                          8 * WARP * CHUNKS * folds)  # fmt: skip
         joins = sum(8 * CHUNKS for loop in vectors for _ in loop.folds)
         if isinstance(total, int) and total <= MOST_SHARED:
             return Layout((minimum(rows, MOST_ACROSS), 1), (WARP, CHUNKS), total + joins)
@@ -169,7 +181,7 @@ class CudaPrinter(CPrinter):
         variable = self.bind(symbol_of(loop.variable))
         extent = self.size(loop.extent)
         start, step = "(int64_t)blockIdx.x * blockDim.y + threadIdx.y", "gridDim.x * blockDim.y"
-        if self._way == "block":
+        if self._way in ("block", "columns"):
             start, step = "blockIdx.x", "gridDim.x"
         self.open(
             f"for ({self.index_type} {variable} = {start}; {variable} < {extent}; "
@@ -213,7 +225,9 @@ class CudaPrinter(CPrinter):
         if self._inside:
             raise TypeError("a vector loop stands in no other one")
         self._inside = True
-        if loop.folds:
+        if self._way == "columns":
+            self._columns(loop)
+        elif loop.folds:
             self._fold(loop)
         else:
             start, step = {
@@ -235,6 +249,100 @@ class CudaPrinter(CPrinter):
         )
         self.statements(loop.body)
         self.close()
+
+    # ------------------------------------------------------------------------------------- columns
+
+    def _columns(self, loop: Loop) -> None:
+        """Share 32 columns at a time among the threads of a block. Threads behind the last column
+        go along with it, since they are waited for, and store nothing."""
+        extent, variable = self.size(loop.extent), self.bind(symbol_of(loop.variable))
+        self.open(
+            f"for (int64_t base = (int64_t)blockIdx.y * {WARP}; base < {extent}; "
+            f"base += (int64_t)gridDim.y * {WARP})"
+        )
+        self.line("const int64_t place = base + threadIdx.x;")
+        self.line(
+            f"const {self.index_type} {variable} = ig_minimum_of(place, {bracketed(extent)} - 1);"
+        )
+        self.line(f"const int mine = place < {extent};")
+        stores = [s for s in loop.body if isinstance(s, Store)]
+        for stmt in loop.body:
+            if isinstance(stmt, Loop):
+                self._column_loop(stmt)
+            elif not isinstance(stmt, Store):
+                self.statements([stmt])
+        if stores:
+            self.open("if (mine && threadIdx.y == 0)")
+            self.statements(stores)
+            self.close()
+        self.line("__syncthreads();")
+        self.close()
+
+    def _column_loop(self, loop: Loop) -> None:
+        """Share a loop along the columns among the warps."""
+        if loop.folds:
+            self._fold_columns(loop)
+            return
+        variable, extent = self.bind(symbol_of(loop.variable)), self.size(loop.extent)
+        self.open(
+            f"for ({self.index_type} {variable} = threadIdx.y; {variable} < {extent}; "
+            f"{variable} += {CHUNKS})"
+        )
+        self._column_body(loop)
+        self.close()
+        self.line("__syncthreads();")
+
+    def _column_body(self, loop: Loop) -> None:
+        """The statements of a loop; the stores stand last, and only of columns that exist."""
+        stores = [s for s in loop.body if isinstance(s, Store)]
+        self.statements([s for s in loop.body if not isinstance(s, Store)])
+        if stores:
+            self.open("if (mine)")
+            self.statements(stores)
+            self.close()
+
+    def _fold_columns(self, loop: Loop) -> None:
+        """Fold chunks of a column by different warps; all of them join the results in order."""
+        parts = {}
+        for fold in loop.folds:
+            self.declare(fold, lanes=False)
+            parts[fold] = self.fresh("w")
+        self.open("")
+        for fold, name in parts.items():
+            kind = self.type(fold.local.dtype, False)
+            self.line(f"__shared__ {kind} {name}[{CHUNKS}][{WARP}];")
+        whole, variable = self.fresh("e"), self.bind(symbol_of(loop.variable))
+        self.line(f"const int64_t {whole} = {self.size(loop.extent)};")
+        self.declare_stacks(loop, SERIAL_CHUNK)
+        step = SERIAL_CHUNK * CHUNKS
+        self.open(f"for (int64_t start = 0; start == 0 || start < {whole}; start += {step})")
+        self.line(f"const int64_t low = start + threadIdx.y * {SERIAL_CHUNK};")
+        end = self.fresh("e")
+        self.line(f"const int64_t {end} = ig_minimum_of(low + {SERIAL_CHUNK}, {whole});")
+        for fold in loop.folds:
+            self.line(f"{self.result(fold)} = {self._start(fold, whole, False)};")
+        self.open(f"for ({self.index_type} {variable} = low; {variable} < {end}; {variable}++)")
+        self._column_body(loop)
+        for fold in loop.folds:
+            name, value = self.result(fold), self.value(fold.value).text
+            self.line(f"{name} = ig1_{join_of(fold)}({name}, {value});")
+        self.close()
+        for fold, name in parts.items():
+            self.line(f"{name}[threadIdx.y][threadIdx.x] = {self.result(fold)};")
+        self.line("__syncthreads();")
+        self.line("int64_t at = start;")
+        self.open(f"for (int k = 0; k == 0 || (k < {CHUNKS} && at < {whole}); k++)")
+        for fold, name in parts.items():
+            self.line(f"{self.result(fold)} = {name}[k][threadIdx.x];")
+        self.push_chunk(loop)
+        self.line(f"at += {SERIAL_CHUNK};")
+        self.close()
+        self.line("__syncthreads();")
+        self.close()
+        self.join_chunks(loop)
+        self.close()
+
+    # -------------------------------------------------------------------------- folds along rows
 
     def _fold(self, loop: Loop) -> None:
         for fold in loop.folds:
@@ -336,15 +444,37 @@ def magnitude(size: Size) -> int:
 
 
 def way_of(kernel: Kernel) -> str:
-    """How a kernel is shared among threads: `each`, `warp` or `block`."""
+    """How a kernel is shared among threads: `each`, `warp`, `block` or `columns`."""
     body = kernel.body.body
     vectors = list(_vectors(body))
+    if _has_long_columns(kernel):
+        return "columns"
     outside = vectors and any(isinstance(s, Store) for s in body)
     if not any(v.folds for v in vectors) and not outside and not kernel.scratch:
         return "each"
     total: Size = sum((scratch_bytes(b.shape, b.dtype) for b in kernel.scratch), 0)
     short = all(is_at_most(v.extent, VECTOR_CHUNK) for v in vectors)
     return "warp" if short and isinstance(total, int) and total <= OWN_SHARED else "block"
+
+
+def _has_long_columns(kernel: Kernel) -> bool:
+    """Whether all that a kernel does is to fold columns of several chunks and to store elements,
+    and there are not columns enough for a thread each."""
+    loops = [s for s in kernel.body.body if not isinstance(s, Let | Bind)]
+    if kernel.scratch or len(loops) != 1:
+        return False
+    (loop,) = loops
+    if not isinstance(loop, Loop) or loop.kind != "vector" or loop.folds:
+        return False
+    if compare(kernel.body.extent * loop.extent, MANY_COLUMNS) == 1:
+        return False
+    inner = [s for s in loop.body if isinstance(s, Loop)]
+    plain = all(isinstance(s, Let | Bind | Store) for s in loop.body if not isinstance(s, Loop))
+    simple = all(isinstance(s, Let | Bind | Store) for i in inner for s in i.body)
+    folded = [i for i in inner if i.folds]
+    long = all(not is_at_most(i.extent, SERIAL_CHUNK) for i in folded)
+    flat = not any(f.tree for i in folded for f in i.folds)
+    return bool(folded) and plain and simple and long and flat
 
 
 def _vectors(body: Sequence[Stmt]) -> list[Loop]:

@@ -11,6 +11,7 @@ import pytest
 from intaglio.compiler.dims import Dim, symbols
 from intaglio.compiler.dtypes import float64, int32, int64
 from intaglio.compiler.ir import Function, Graph, Value
+from intaglio.compiler.launch import concrete
 from intaglio.compiler.lower import Lowered, lower
 from intaglio.compiler.op import Builder
 from intaglio.compiler.passes.fuse import fuse
@@ -55,6 +56,15 @@ def mixed(b: Builder, x: Value) -> list[Value]:
     narrow = b.sum(e, axes=(1,))
     spread = b.expand(narrow, shape=x.type.shape, axes=(0,))
     return [wide, b.sum(b.mul(b.sub(e, spread), e), axes=(1,)), b.sub(e, spread)]
+
+
+def down(b: Builder, x: Value) -> list[Value]:
+    """Softmax along the middle dim, and the largest elements before."""
+    shape, axes = x.type.shape, (0, 2)
+    most = b.max(x, axes=(1,))
+    e = b.exp(b.sub(x, b.expand(most, shape=shape, axes=axes)))
+    total = b.sum(e, axes=(1,))
+    return [b.div(e, b.expand(total, shape=shape, axes=axes)), most]
 
 
 def epilogue(b: Builder, x: Value, w: Value, bias: Value, more: Value) -> Value:
@@ -111,6 +121,9 @@ CASES: dict[str, tuple[Graph, dict[str, int]]] = {
     "softmax 10": (of([f32(n, m)], softmax), {"n": 33, "m": 10}),
     "softmax 1000": (of([f32(n, m)], softmax), {"n": 33, "m": 1000}),
     "softmax 50000": (of([f32(n, m)], softmax), {"n": 2, "m": 50_000}),
+    "down 3x700x40": (of([f32(n, m, 40)], down), {"n": 3, "m": 700}),
+    "down 2x130x300": (of([f32(2, n, m)], down), {"n": 130, "m": 300}),
+    "down f64": (of([f64(n, m, 3)], down), {"n": 2, "m": 1500}),
     "mixed": (of([f32(n, m)], mixed), {"n": 9, "m": 700}),
     "mixed long": (of([f32(n, m)], mixed), {"n": 3, "m": 40_000}),
     "epilogue": (of([f32(n, 70), f32(90, 70), f32(90), f32(n, 90)], epilogue), {"n": 131}),
@@ -165,10 +178,10 @@ def test_the_bits_are_those_of_c(name: str, compiled) -> None:  # type: ignore[n
 def test_the_cases_take_several_blocks_in_every_way(compiled) -> None:  # type: ignore[no-untyped-def]
     """A block for each row, a warp for each, a thread for each element; tiles of products."""
     seen = set()
-    for name, (graph, sizes) in CASES.items():
+    for name, (_, sizes) in CASES.items():
         cuda, _ = compiled[name][1]
-        cuda(*operands(graph, sizes), sizes=sizes)
-        seen |= {i.launch.block for i in cuda.launched if i.grid[0] * i.grid[1] > 2}
+        launched = concrete(cuda.lowered.launches, sizes)
+        seen |= {i.launch.block for i in launched if i.grid[0] * i.grid[1] > 2}
     assert {(32, 4), (32, 8), (16, 16)} <= seen
     assert any(x * y == 256 and x not in (16, 32) for x, y in seen)
 
@@ -217,7 +230,7 @@ def test_an_index_out_of_range_is_reported_and_nothing_runs_after_it() -> None:
     assert np.isnan(result).all(), "the kernels behind the check did not run"
 
 
-@pytest.mark.parametrize("name", ["epilogue", "mixed long", "mixed"])
+@pytest.mark.parametrize("name", ["epilogue", "mixed long", "mixed", "down 3x700x40"])
 def test_the_emulation_sees_when_a_barrier_is_gone(name: str) -> None:
     graph, sizes = CASES[name]
     lowered = lower(fuse(graph), target="cuda")

@@ -12,7 +12,7 @@ from intaglio.compiler.lower import Lowered, lower
 from intaglio.compiler.passes.fuse import fuse
 from intaglio.runtime import plans
 from tests.cuda.programs import f32, of, softmax
-from tests.cuda.test_functions import CASES
+from tests.cuda.test_functions import CASES, down
 
 
 def general(name: str) -> Lowered:
@@ -84,3 +84,12 @@ def test_the_way_to_share_a_row_follows_its_length() -> None:
     assert blocks(10) == [(32, 4)] and blocks(1500) == [(32, 4)], "a warp for each row"
     assert blocks(9000) == [(32, 8)], "a block for each row"
     assert (32, 8) not in blocks(100_000, 2), "few rows are split into chunks"
+
+
+def test_a_block_shares_columns_where_there_are_few() -> None:
+    def blocks(rows: int, columns: int) -> set[tuple[int, int]]:
+        low = lower(fuse(of([f32(2, rows, columns)], down)), sizes={}, target="cuda")
+        return {x.launch.block for x in concrete(low.launches, {})}
+
+    assert (32, 8) in blocks(300, 70), "a chunk of 64 for each warp"
+    assert (32, 8) not in blocks(300, 200_000) | blocks(60, 70), "a thread each"
