@@ -129,8 +129,7 @@ class CudaPrinter(CPrinter):
         if self._way == "each":
             extent: Size = 1
             for loop in vectors:
-                first = dict.fromkeys(variables_of(loop.extent), 0)
-                extent = maximum(extent, substitute(loop.extent, first))
+                extent = maximum(extent, _first_extent(loop))
             across = _power_of_two(max((bounds(v.extent)[1] for v in vectors), default=1))
             down = THREADS // across
             grid = (minimum(ceiling(rows, down), MOST_ACROSS),
@@ -142,8 +141,7 @@ class CudaPrinter(CPrinter):
                           ROWS * total)  # fmt: skip
         if self._way == "columns":
             (loop,) = vectors
-            first = dict.fromkeys(variables_of(loop.extent), 0)
-            tiles = ceiling(substitute(loop.extent, first), WARP)
+            tiles = ceiling(_first_extent(loop), WARP)
             folds = sum(len(s.folds) for s in loop.body if isinstance(s, Loop))
             return Layout((minimum(rows, MOST_ACROSS), minimum(tiles, MOST_DOWN)), (WARP, CHUNKS),
                           8 * WARP * CHUNKS * folds)  # fmt: skip
@@ -466,7 +464,7 @@ def _has_long_columns(kernel: Kernel) -> bool:
     (loop,) = loops
     if not isinstance(loop, Loop) or loop.kind != "vector" or loop.folds:
         return False
-    if compare(kernel.body.extent * loop.extent, MANY_COLUMNS) == 1:
+    if compare(kernel.body.extent * _first_extent(loop), MANY_COLUMNS) == 1:
         return False
     inner = [s for s in loop.body if isinstance(s, Loop)]
     plain = all(isinstance(s, Let | Bind | Store) for s in loop.body if not isinstance(s, Loop))
@@ -475,6 +473,11 @@ def _has_long_columns(kernel: Kernel) -> bool:
     long = all(not is_at_most(i.extent, SERIAL_CHUNK) for i in folded)
     flat = not any(f.tree for i in folded for f in i.folds)
     return bool(folded) and plain and simple and long and flat
+
+
+def _first_extent(loop: Loop) -> Size:
+    """How far a loop goes in the first rounds of those around it, which is the farthest."""
+    return substitute(loop.extent, dict.fromkeys(variables_of(loop.extent), 0))
 
 
 def _vectors(body: Sequence[Stmt]) -> list[Loop]:
