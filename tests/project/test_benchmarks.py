@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.perceptrons import numpy_tiny_train
 from benchmarks.report import Row, as_json, check_answers, milliseconds, table
-from benchmarks.workloads import WORKLOADS, numpy_tiny_train
+from benchmarks.workloads import WORKLOADS
 
 ROOT = Path(__file__).parents[2]
 
