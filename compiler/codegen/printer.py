@@ -363,9 +363,26 @@ class Printer:
             self.line(f"{name} = {self._place(expr).text};")
             self.close()
             return Text(name, lanes)
+        masked = self._masked_load(expr, guard)
+        if masked is not None:
+            return masked
         self.line(f"{self.type(expr.dtype, True)} {name} = {self.function('splat_' + kind)}(0);")
         self._load_where(expr, guard, name)
         return Text(name, True)
+
+    def _masked_load(self, expr: Load, guard: Text) -> Text | None:
+        """Load lanes of a mask whose addresses lie a fixed distance apart; None where they don't."""
+        if any(isinstance(p, _EXPRESSIONS) for p in expr.index):
+            return None
+        base, _ = self.address(expr.buffer, expr.index)
+        parts = self._affine(base)
+        if parts is None or parts[1] == 0:
+            return None
+        kind, where = expr.dtype.name, self.pointer(expr.buffer, base, None)
+        if parts[1] == 1:
+            return self._lane_load(expr, f"masked_{kind}({where}, {guard.text}")
+        stride = self.size(parts[1])
+        return self._lane_load(expr, f"strided_masked_{kind}({where}, {stride}, {guard.text}")
 
     def _load_where(self, expr: Load, guard: Text, name: str) -> None:
         """Load lanes of a mask: all at once where the mask is full, else by safe addresses."""

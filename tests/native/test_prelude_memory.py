@@ -27,6 +27,12 @@ void copyN_T(const C *p, C *q, int n) { igN_store_T(q, igN_load_T(p, n), n); }
 void fullN_T(const C *p, C *q) { igN_store_T(q, igN_load_T(p, N), N); }
 void paddedN_T(const C *p, C *q, int n) { igN_store_T(q, igN_load_T(p, n), N); }
 void stridedN_T(const C *p, C *q, int64_t s, int n) { igN_store_T(q, igN_strided_T(p, s, n), n); }
+void maskedN_T(const C *p, C *q, const uint8_t *m, int n) {
+  igN_store_T(q, igN_masked_T(p, igN_load_bool(m, N), n), N);
+}
+void spacedN_T(const C *p, C *q, int64_t s, const uint8_t *m, int n) {
+  igN_store_T(q, igN_strided_masked_T(p, s, igN_load_bool(m, N), n), N);
+}
 void spreadN_T(const C *p, C *q, int64_t s, int n) {
   igN_store_strided_T(q, s, igN_load_T(p, n), n);
 }
@@ -152,6 +158,58 @@ def test_loads_and_stores(build: str) -> None:
             q = np.zeros(length * 3, NUMPY[t])
             call(build, f"scatter{length}_{t}", p, q, at, length)
             np.testing.assert_array_equal(q[at], p[:length])
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_masked_loads(build: str) -> None:
+    for t in STORED:
+        for length in LENGTHS:
+            p = values(t, length * 3)
+            for seed in range(4):
+                mask = np.random.default_rng(seed).integers(0, 2, length).astype(np.uint8)
+                mask[: seed * length // 3] = 1
+                for n in {length, (length + 1) // 2}:
+                    wanted = mask.astype(bool) & (np.arange(length) < n)
+                    q = np.ones(length, NUMPY[t])
+                    call(build, f"masked{length}_{t}", p, q, mask, n)
+                    np.testing.assert_array_equal(q, np.where(wanted, p[:length], 0))
+                    q = np.ones(length, NUMPY[t])
+                    call(build, f"spaced{length}_{t}", p, q, 3, mask, n)
+                    np.testing.assert_array_equal(q, np.where(wanted, p[::3], 0))
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_masked_loads_touch_only_their_elements(build: str) -> None:
+    """The elements of a mask lie between pages that may not be touched."""
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(-1, 3 * page)
+    base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    whole = np.frombuffer(memory, np.uint8)
+    for guard in (0, 2):
+        assert libc.mprotect(ctypes.c_void_p(base + guard * page), page, mmap.PROT_READ & 0) == 0
+    for t in STORED:
+        size = np.dtype(NUMPY[t]).itemsize
+        inside = whole[page : 2 * page].view(NUMPY[t])
+        inside[:] = values(t, inside.size)
+        for length in (64, 32):
+            mask, first = np.zeros(length, np.uint8), length // 3
+            mask[first:] = 1
+            q = np.ones(length, NUMPY[t])
+            start = ctypes.c_void_p(base + page - first * size)
+            built(build)[f"masked{length}_{t}"](
+                start, *(ctypes.c_void_p(a.ctypes.data) for a in (q, mask)), length
+            )
+            assert not q[:first].any()
+            np.testing.assert_array_equal(q[first:], inside[: length - first])
+            start = ctypes.c_void_p(base + 2 * page - first * size)
+            built(build)[f"masked{length}_{t}"](
+                start, *(ctypes.c_void_p(a.ctypes.data) for a in (q, 1 - mask)), length
+            )
+            assert not q[first:].any()
+            np.testing.assert_array_equal(q[:first], inside[inside.size - first :])
+    for guard in (0, 2):
+        libc.mprotect(ctypes.c_void_p(base + guard * page), page, mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 @pytest.mark.parametrize("build", BUILDS)

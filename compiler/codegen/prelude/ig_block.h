@@ -210,7 +210,12 @@ IG_INLINE IGN(u32) IGN(cast_i64_u32)(IGN(i64) a) { return IGN(cast_i32_u32)(IGN(
 /* Memory.  n >= IG_L takes the full access; otherwise only the first n elements are touched, missing ones read as 0. */
 #define IG_FETCH(i, T, W) r.v##i = igv_fetch_##T(p + i * W);
 #define IG_KEEP(i, T, W) igv_keep_##T(p + i * W, v.v##i);
-#define IG_PART(i, T, W) r.v##i = igv_part_##T(p + i * W, n - i * W);
+#define IG_PART(i, T, W) r.v##i = igv_masked_##T(p + i * W, IG_TAIL_##T(n - i * W));
+#define IG_TAIL_f32 igv_tail_m32
+#define IG_TAIL_i32 igv_tail_m32
+#define IG_TAIL_u32 igv_tail_m32
+#define IG_TAIL_f64 igv_tail_m64
+#define IG_TAIL_i64 igv_tail_m64
 #define IG_PUT(i, T, W) igv_put_##T(p + i * W, v.v##i, n - i * W);
 #if defined(IG_HAS_MASKED)
 #define IG_PARTIAL_LOAD(N, T, S, W) IG_EACH##N(IG_PART, T, W)
@@ -284,6 +289,65 @@ IG_BLOCK_LANES(i16, i32, int16_t)
 IG_BLOCK_LANES(i8, i32, int8_t)
 IG_BLOCK_LANES(u8, i32, uint8_t)
 IG_BLOCK_LANES(bool, bool, uint8_t)
+
+/* Elements where a mask is set; no other is touched, and the missing ones read as 0. */
+#define IG_LANES_WHERE(T, S, place) \
+  uint8_t set[IG_L]; S part[IG_L]; IGN(store_bool)(set, mask, IG_L); \
+  for (int i = 0; i < IG_L; i++) part[i] = i < n && set[i] ? p[place] : (S)0; \
+  return IGN(load_##T)(part, IG_L);
+#define IG_BLOCK_STRIDED_WHERE(T, C, S) \
+  IG_INLINE IGN(C) IGN(strided_masked_##T)(const S *p, int64_t stride, IGN(bool) mask, int n) { \
+    if (IGN(all_bool)(IGN(or_bool)(mask, IGN(not_bool)(IGN(tail_bool)(n))))) return IGN(strided_##T)(p, stride, n); \
+    IG_LANES_WHERE(T, S, i * stride) }
+#define IG_BLOCK_WHERE(T, C, S) \
+  IG_INLINE IGN(C) IGN(masked_##T)(const S *p, IGN(bool) mask, int n) { \
+    if (IGN(all_bool)(mask)) return IGN(load_##T)(p, n); \
+    IG_LANES_WHERE(T, S, i) }
+#define IG_FETCH_MASKED(i, T, W) r.v##i = igv_masked_##T(p + i * W, m.v##i);
+#define IG_BLOCK_MASKED(N, T, S, W, M, turn) \
+  IG_INLINE IGN(T) IGN(masked_##T)(const S *p, IGN(bool) mask, int n) { \
+    IGN(T) r; IGN(M) m = turn(IGN(and_bool)(mask, IGN(tail_bool)(n))); \
+    IG_EACH##N(IG_FETCH_MASKED, T, W) return r; }
+#define IG_FETCH_MASKED_NARROW(i, T) \
+  r.v##i = __builtin_convertvector(igv_masked_##T(p + i * IG_W, m.v##i), igv_i32);
+#define IG_BLOCK_MASKED_NARROW(T, S) \
+  IG_INLINE IGN(i32) IGN(masked_##T)(const S *p, IGN(bool) mask, int n) { \
+    IGN(i32) r; IGN(bool) m = IGN(and_bool)(mask, IGN(tail_bool)(n)); \
+    IG_EACH32(IG_FETCH_MASKED_NARROW, T) return r; }
+#if defined(IG_HAS_MASKED)
+IG_BLOCK_MASKED(32, f32, float, IG_W, bool, )
+IG_BLOCK_MASKED(32, i32, int32_t, IG_W, bool, )
+IG_BLOCK_MASKED(32, u32, uint32_t, IG_W, bool, )
+IG_BLOCK_MASKED(64, f64, double, IG_W2, m64, IGN(m64_of_bool))
+IG_BLOCK_MASKED(64, i64, int64_t, IG_W2, m64, IGN(m64_of_bool))
+#else
+IG_BLOCK_WHERE(f32, f32, float)
+IG_BLOCK_WHERE(i32, i32, int32_t)
+IG_BLOCK_WHERE(u32, u32, uint32_t)
+IG_BLOCK_WHERE(f64, f64, double)
+IG_BLOCK_WHERE(i64, i64, int64_t)
+#endif
+#if defined(IG_HAS_MASKED_NARROW)
+IG_BLOCK_MASKED_NARROW(i16, int16_t)
+IG_BLOCK_MASKED_NARROW(i8, int8_t)
+IG_BLOCK_MASKED_NARROW(u8, uint8_t)
+#else
+IG_BLOCK_WHERE(i16, i32, int16_t)
+IG_BLOCK_WHERE(i8, i32, int8_t)
+IG_BLOCK_WHERE(u8, i32, uint8_t)
+#endif
+IG_INLINE IGN(bool) IGN(masked_bool)(const uint8_t *p, IGN(bool) mask, int n) {
+  return IGN(not_bool)(IGN(mask_eq_i32)(IGN(masked_u8)(p, mask, n), IGN(splat_i32)(0)));
+}
+IG_BLOCK_STRIDED_WHERE(f32, f32, float)
+IG_BLOCK_STRIDED_WHERE(f64, f64, double)
+IG_BLOCK_STRIDED_WHERE(i64, i64, int64_t)
+IG_BLOCK_STRIDED_WHERE(i32, i32, int32_t)
+IG_BLOCK_STRIDED_WHERE(u32, u32, uint32_t)
+IG_BLOCK_STRIDED_WHERE(i16, i32, int16_t)
+IG_BLOCK_STRIDED_WHERE(i8, i32, int8_t)
+IG_BLOCK_STRIDED_WHERE(u8, i32, uint8_t)
+IG_BLOCK_STRIDED_WHERE(bool, bool, uint8_t)
 
 #define IG_ONE_LANE(i) i
 #define IG_IOTA(i, T, N, W) r.v##i = igv_add_##T(first, igv_splat_##T(i * W));

@@ -181,6 +181,9 @@ IG_INLINE int64_t ig1_convert_f64_i64(double x) { return (int64_t)x; }   /* x in
   IG_INLINE void ig1_store_##T(S *p, ig1_##C v, int n) { if (n > 0) *p = (S)v; } \
   IG_INLINE ig1_##C ig1_strided_##T(const S *p, int64_t stride, int n) { (void)stride; return n > 0 ? (ig1_##C)*p : (ig1_##C)0; } \
   IG_INLINE void ig1_store_strided_##T(S *p, int64_t stride, ig1_##C v, int n) { (void)stride; if (n > 0) *p = (S)v; } \
+  IG_INLINE ig1_##C ig1_masked_##T(const S *p, int mask, int n) { return mask && n > 0 ? (ig1_##C)*p : (ig1_##C)0; } \
+  IG_INLINE ig1_##C ig1_strided_masked_##T(const S *p, int64_t stride, int mask, int n) { \
+    (void)stride; return ig1_masked_##T(p, mask, n); } \
   IG_INLINE ig1_##C ig1_gather_##T(const S *p, int64_t index, int n) { return n > 0 ? (ig1_##C)p[index] : (ig1_##C)0; } \
   IG_INLINE void ig1_scatter_##T(S *p, int64_t index, ig1_##C v, int n) { if (n > 0) p[index] = (S)v; }
 IG_SCALAR_MEMORY(f32, f32, float)
@@ -195,6 +198,11 @@ IG_INLINE int ig1_load_bool(const uint8_t *p, int n) { return n > 0 && *p != 0; 
 IG_INLINE void ig1_store_bool(uint8_t *p, int v, int n) { if (n > 0) *p = v != 0; }
 IG_INLINE int ig1_strided_bool(const uint8_t *p, int64_t stride, int n) { (void)stride; return n > 0 && *p != 0; }
 IG_INLINE void ig1_store_strided_bool(uint8_t *p, int64_t stride, int v, int n) { (void)stride; if (n > 0) *p = v != 0; }
+IG_INLINE int ig1_masked_bool(const uint8_t *p, int mask, int n) { return mask && n > 0 && *p != 0; }
+IG_INLINE int ig1_strided_masked_bool(const uint8_t *p, int64_t stride, int mask, int n) {
+  (void)stride;
+  return ig1_masked_bool(p, mask, n);
+}
 IG_INLINE int ig1_gather_bool(const uint8_t *p, int64_t index, int n) { return n > 0 && p[index] != 0; }
 IG_INLINE void ig1_scatter_bool(uint8_t *p, int64_t index, int v, int n) { if (n > 0) p[index] = v != 0; }
 

@@ -53,16 +53,14 @@ IG_INLINE igv_u32 igv_mulhi_u32(igv_u32 a, igv_u32 b) {
 typedef long long igv_q __attribute__((vector_size(32)));
 IG_INLINE igv_m32 igv_tail_m32(int n);
 IG_INLINE igv_m64 igv_tail_m64(int n);
-IG_INLINE igv_f32 igv_part_f32(const float *p, int n) { return __builtin_ia32_maskloadps256((const igv_f32 *)p, igv_tail_m32(n)); }
-IG_INLINE igv_f64 igv_part_f64(const double *p, int n) {
-  return __builtin_ia32_maskloadpd256((const igv_f64 *)p, (igv_q)igv_tail_m64(n));
+IG_INLINE igv_f32 igv_masked_f32(const float *p, igv_m32 m) { return __builtin_ia32_maskloadps256((const igv_f32 *)p, m); }
+IG_INLINE igv_f64 igv_masked_f64(const double *p, igv_m64 m) {
+  return __builtin_ia32_maskloadpd256((const igv_f64 *)p, (igv_q)m);
 }
-IG_INLINE igv_i32 igv_part_i32(const int32_t *p, int n) {
-  return __builtin_ia32_maskloadd256((const igv_i32 *)p, igv_tail_m32(n));
-}
-IG_INLINE igv_u32 igv_part_u32(const uint32_t *p, int n) { return (igv_u32)igv_part_i32((const int32_t *)p, n); }
-IG_INLINE igv_i64 igv_part_i64(const int64_t *p, int n) {
-  return (igv_i64)__builtin_ia32_maskloadq256((const igv_q *)p, (igv_q)igv_tail_m64(n));
+IG_INLINE igv_i32 igv_masked_i32(const int32_t *p, igv_m32 m) { return __builtin_ia32_maskloadd256((const igv_i32 *)p, m); }
+IG_INLINE igv_u32 igv_masked_u32(const uint32_t *p, igv_m32 m) { return (igv_u32)igv_masked_i32((const int32_t *)p, m); }
+IG_INLINE igv_i64 igv_masked_i64(const int64_t *p, igv_m64 m) {
+  return (igv_i64)__builtin_ia32_maskloadq256((const igv_q *)p, (igv_q)m);
 }
 IG_INLINE void igv_put_f32(float *p, igv_f32 v, int n) { __builtin_ia32_maskstoreps256((igv_f32 *)p, igv_tail_m32(n), v); }
 IG_INLINE void igv_put_f64(double *p, igv_f64 v, int n) {

@@ -94,14 +94,22 @@ IG_INLINE igv_u32 igv_mulhi_u32(igv_u32 a, igv_u32 b) {
 
 /* Tails: the missing lanes' memory is not touched, and reads as 0. */
 #define IG_HAS_MASKED 1
-IG_INLINE igv_f32 igv_part_f32(const float *p, int n) { return __builtin_ia32_loadups512_mask(p, IG_NONE_F32, igv_tail_m32(n)); }
-IG_INLINE igv_f64 igv_part_f64(const double *p, int n) { return __builtin_ia32_loadupd512_mask(p, IG_NONE_F64, igv_tail_m64(n)); }
-IG_INLINE igv_i32 igv_part_i32(const int32_t *p, int n) {
-  return __builtin_ia32_loaddqusi512_mask(p, (igv_i32){0}, igv_tail_m32(n));
+IG_INLINE igv_f32 igv_masked_f32(const float *p, igv_m32 m) { return __builtin_ia32_loadups512_mask(p, IG_NONE_F32, m); }
+IG_INLINE igv_f64 igv_masked_f64(const double *p, igv_m64 m) { return __builtin_ia32_loadupd512_mask(p, IG_NONE_F64, m); }
+IG_INLINE igv_i32 igv_masked_i32(const int32_t *p, igv_m32 m) { return __builtin_ia32_loaddqusi512_mask(p, (igv_i32){0}, m); }
+IG_INLINE igv_u32 igv_masked_u32(const uint32_t *p, igv_m32 m) { return (igv_u32)igv_masked_i32((const int32_t *)p, m); }
+IG_INLINE igv_i64 igv_masked_i64(const int64_t *p, igv_m64 m) {
+  return (igv_i64)__builtin_ia32_loaddqudi512_mask((const long long *)p, (igv_q){0}, m);
 }
-IG_INLINE igv_u32 igv_part_u32(const uint32_t *p, int n) { return (igv_u32)igv_part_i32((const int32_t *)p, n); }
-IG_INLINE igv_i64 igv_part_i64(const int64_t *p, int n) {
-  return (igv_i64)__builtin_ia32_loaddqudi512_mask((const long long *)p, (igv_q){0}, igv_tail_m64(n));
+#define IG_HAS_MASKED_NARROW 1
+typedef char igv_c __attribute__((vector_size(16)));
+typedef short igv_s __attribute__((vector_size(32)));
+IG_INLINE igv_u8 igv_masked_u8(const uint8_t *p, igv_m32 m) {
+  return (igv_u8)__builtin_ia32_loaddquqi128_mask((const char *)p, (igv_c){0}, m);
+}
+IG_INLINE igv_i8 igv_masked_i8(const int8_t *p, igv_m32 m) { return (igv_i8)igv_masked_u8((const uint8_t *)p, m); }
+IG_INLINE igv_i16 igv_masked_i16(const int16_t *p, igv_m32 m) {
+  return (igv_i16)__builtin_ia32_loaddquhi256_mask((const short *)p, (igv_s){0}, m);
 }
 IG_INLINE void igv_put_f32(float *p, igv_f32 v, int n) { __builtin_ia32_storeups512_mask(p, v, igv_tail_m32(n)); }
 IG_INLINE void igv_put_f64(double *p, igv_f64 v, int n) { __builtin_ia32_storeupd512_mask(p, v, igv_tail_m64(n)); }
