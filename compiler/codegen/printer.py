@@ -371,7 +371,7 @@ class Printer:
         return Text(name, True)
 
     def _masked_load(self, expr: Load, guard: Text) -> Text | None:
-        """Load lanes of a mask whose addresses lie a fixed distance apart; None where they don't."""
+        """Load lanes of a mask whose addresses lie evenly apart; None where they do not."""
         if any(isinstance(p, _EXPRESSIONS) for p in expr.index):
             return None
         base, _ = self.address(expr.buffer, expr.index)
