@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,15 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.compiler.errors import CompileError
 from intaglio.runtime.device.driver import Buffer, OutOfMemory
-from tests.cuda.emulator import COMPILER, FLAGS, HERE, PRELUDE, EmulationError
+from tests.cuda.emulator import COMPILER, HERE, EmulationError, compile_unit
 
 Array = np.ndarray[Any, Any]
 KERNELS = re.compile(r"__global__ void __launch_bounds__\(\d+\)\s*(\w+)\(")
 GUARD, FILLED = 256, 0xFF
 PACKED = """
-#include "emulation.h"
 // Starts a kernel from arguments that lie behind each other, each aligned as its type wants.
 template <class... A>
 static const char *start_packed(void (*function)(A...), const int *shape, int reversed,
@@ -76,12 +73,7 @@ class EmulatedDriver:
             for name in KERNELS.findall(source)
         )
         with tempfile.TemporaryDirectory() as folder:
-            unit, made = Path(folder) / "unit.cu", Path(folder) / "unit.so"
-            unit.write_text(f"{PACKED}\n{source}\n{starters}\n")
-            command = [COMPILER, *FLAGS, f"-I{HERE}", f"-I{PRELUDE}", str(unit), "-o", str(made)]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise CompileError(done.stderr[-4000:])
+            made = compile_unit(f"{PACKED}\n{source}\n{starters}", Path(folder))
             return made.read_bytes()
 
     @contextmanager

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import intaglio.compiler
 from intaglio.compiler.codegen.head import CUDA_HEAD
 from intaglio.compiler.dims import evaluate
+from intaglio.compiler.errors import CompileError
 from intaglio.compiler.launch import ConcreteLaunch, concrete
 from intaglio.compiler.lower import Lowered
 from intaglio.compiler.passes.plan import Lifetime, plan
@@ -25,9 +27,12 @@ Array = np.ndarray[Any, Any]
 HERE = Path(__file__).parent
 PRELUDE = Path(str(intaglio.compiler.__file__)).parent / "codegen" / "prelude"
 COMPILER = shutil.which("g++")
-FLAGS = ["-x", "c++", "-std=c++17", "-O1", "-march=native", "-ffp-contract=off", "-fno-math-errno",
+FLAGS = ["-x", "c++", "-std=c++17", "-Og", "-march=native", "-ffp-contract=off", "-fno-math-errno",
          "-fno-trapping-math", "-fPIC", "-shared", "-w"]  # fmt: skip
 KERNEL = re.compile(r"^(\w+)\([^)]*\*error, int node\) \{", re.MULTILINE)
+
+
+HEAD = '#include "emulation.h"\n#include "ig_prelude.h"\n'
 
 
 class EmulationError(AssertionError):
@@ -117,20 +122,38 @@ def source_of(functions: Sequence[Lowered]) -> str:
     return "\n".join([CUDA_HEAD, *parts])
 
 
-def emulate_text(text: str) -> ctypes.CDLL:
-    """The library of a CUDA text's kernels and their starters."""
+@cache
+def head_folder() -> Path:
+    """A folder with `head.h`, what every unit begins with, read by the compiler once for all."""
     assert COMPILER, "the emulation needs g++"
     folder = Path(tempfile.mkdtemp(prefix="emulated"))
+    (folder / "head.h").write_text(HEAD)
+    flags = ["c++-header" if f == "c++" else f for f in FLAGS]
+    command = [COMPILER, *flags, f"-I{HERE}", f"-I{PRELUDE}", str(folder / "head.h")]
+    subprocess.run([*command, "-o", str(folder / "head.h.gch")], check=True)
+    return folder
+
+
+def compile_unit(text: str, folder: Path) -> Path:
+    """The library of a text that uses the head."""
+    (folder / "unit.cu").write_text(f'#include "head.h"\n{text}\n')
+    command = [COMPILER or "", *FLAGS, f"-I{head_folder()}", f"-I{HERE}", f"-I{PRELUDE}"]
+    command += [str(folder / "unit.cu"), "-o", str(folder / "unit.so")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise CompileError(done.stderr[-4000:])
+    return folder / "unit.so"
+
+
+def emulate_text(text: str) -> ctypes.CDLL:
+    """The library of a CUDA text's kernels and their starters."""
     starters = "\n".join(
         f'extern "C" const char *start_{name}(const int *shape, int reversed, void **arguments) '
         f"{{ return emulation::start({name}, shape, reversed, arguments); }}"
         for name in KERNEL.findall(text)
     )
-    (folder / "all.cu").write_text(f'#include "emulation.h"\n{text}\n{starters}\n')
-    command = [COMPILER, *FLAGS, f"-I{HERE}", f"-I{PRELUDE}", str(folder / "all.cu")]
-    done = subprocess.run([*command, "-o", str(folder / "all.so")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return ctypes.CDLL(str(folder / "all.so"))
+    folder = Path(tempfile.mkdtemp(prefix="emulated"))
+    return ctypes.CDLL(str(compile_unit(f"{text}\n{starters}", folder)))
 
 
 def emulate(functions: Sequence[Lowered]) -> list[Emulated]:

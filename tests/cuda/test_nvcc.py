@@ -12,9 +12,11 @@ import pytest
 
 from intaglio.compiler.lower import Lowered, lower
 from intaglio.compiler.passes.fuse import fuse
+from intaglio.compiler.passes.specialise import specialise
 from intaglio.runtime.compile import optimised
 from tests.cuda.emulator import KERNEL, PRELUDE, source_of
 from tests.cuda.programs import mlp_step, transformer_step
+from tests.cuda.test_convolution import CASES as CONVOLUTIONS
 from tests.cuda.test_functions import CASES
 from tests.samples import cases, graph_of
 
@@ -24,14 +26,15 @@ MOST_SHARED, MOST_SPILLED = 48 << 10, 512
 """Bytes: what a block has everywhere; what ptxas may put into local memory."""
 
 
-def compile_all(functions: Sequence[Lowered], folder: Path, architecture: str, files: int) -> str:
-    """Compile functions in so many files at once; what ptxas says about their kernels."""
+def compile_all(units: Sequence[tuple[str, Sequence[Lowered]]], folder: Path) -> str:
+    """Compile files of functions for an architecture each, all at once; what ptxas says about
+    their kernels."""
     assert NVCC
     running = []
-    names = set()
-    for k in range(files):
-        text = source_of(functions[k::files])
-        names |= set(KERNEL.findall(text))
+    names: list[str] = []
+    for k, (architecture, functions) in enumerate(units):
+        text = source_of(functions)
+        names += KERNEL.findall(text)
         (folder / f"{k}.cu").write_text(text)
         command = [NVCC, f"-arch={architecture}", "-fmad=false", "-cubin", "-Xptxas", "-v"]
         command += [f"-I{PRELUDE}", str(folder / f"{k}.cu"), "-o", str(folder / f"{k}.cubin")]
@@ -41,8 +44,8 @@ def compile_all(functions: Sequence[Lowered], folder: Path, architecture: str, f
         _, message = process.communicate(timeout=900)
         assert process.returncode == 0, message[-3000:]
         told.append(message)
-    compiled = set(re.findall(r"Compiling entry function '(\w+)'", "".join(told)))
-    assert compiled == names
+    compiled = re.findall(r"Compiling entry function '(\w+)'", "".join(told))
+    assert sorted(compiled) == sorted(names)
     return "".join(told)
 
 
@@ -56,8 +59,10 @@ def step_functions() -> list[Lowered]:
 
 
 def case_functions() -> list[Lowered]:
-    """Whole functions, in the general form."""
-    return [lower(fuse(graph), target="cuda") for graph, _ in CASES.values()]
+    """Whole functions in the general form, convolutions for their sizes too."""
+    graphs = [graph for graph, _ in (*CASES.values(), *CONVOLUTIONS.values())]
+    graphs += [specialise(*case) for case in CONVOLUTIONS.values()]
+    return [lower(fuse(graph), target="cuda") for graph in graphs]
 
 
 def check_resources(told: str) -> None:
@@ -69,7 +74,7 @@ def check_resources(told: str) -> None:
 
 
 def test_a_choice_of_kernels_compiles(tmp_path: Path) -> None:
-    """One sample of each op, a product, long and short rows, and the MLP's train step."""
+    """One sample of each op; products, convolutions, rows, columns, and the MLP's train step."""
     seen: dict[str, Lowered] = {}
     for case in cases():
         large = any(0 not in a.shape and a.ndim for a in case.operands) or not case.operands
@@ -77,8 +82,13 @@ def test_a_choice_of_kernels_compiles(tmp_path: Path) -> None:
             seen[case.op] = lower(graph_of(case), sizes={}, target="cuda")
     assert len(seen) > 70
     step = lower(optimised(mlp_step().graph), target="cuda")
-    chosen = [lower(fuse(CASES[k][0]), target="cuda") for k in ("epilogue", "mixed", "batched")]
-    check_resources(compile_all([*seen.values(), *chosen, step], tmp_path, "sm_80", 2))
+    names = ("epilogue", "mixed", "batched", "down 3x700x40")
+    chosen = [lower(fuse(CASES[k][0]), target="cuda") for k in names]
+    tiles = [CONVOLUTIONS[k] for k in ("blocks of channels", "strides and dilations")]
+    convolutions = [lower(fuse(specialise(*case)), target="cuda") for case in tiles]
+    convolutions.append(lower(fuse(CONVOLUTIONS["any size"][0]), target="cuda"))
+    units = [("sm_80", [*seen.values()]), ("sm_90", [*chosen, *convolutions, step])]
+    check_resources(compile_all(units, tmp_path))
 
 
 @pytest.mark.long
@@ -86,4 +96,4 @@ def test_a_choice_of_kernels_compiles(tmp_path: Path) -> None:
 def test_everything_compiles(tmp_path: Path, architecture: str) -> None:
     samples = [lower(graph_of(c), sizes={}, target="cuda") for c in cases() if c.op != "fused"]
     functions = [*step_functions(), *case_functions(), *samples]
-    check_resources(compile_all(functions, tmp_path, architecture, 4))
+    check_resources(compile_all([(architecture, functions[k::4]) for k in range(4)], tmp_path))
