@@ -23,6 +23,8 @@ from intaglio.compiler.types import TensorType
 
 CHANNEL_BLOCK = 16
 """How many channels one tap of a chain takes in before the next tap's turn."""
+FARTHEST = (1 << 31) - 1
+"""The largest stride, dilation or padding: places of images stay numbers of 64 bits."""
 
 
 def window_size(size: Size, kernel: int, stride: int, low: int, high: int, dilation: int) -> Size:
@@ -63,10 +65,10 @@ class Convolution(Op):
         self, types: Sequence[TensorType], name: str, value: Any, least: int, rank: int
     ) -> None:
         good = isinstance(value, tuple) and all(
-            isinstance(v, int) and not isinstance(v, bool) and v >= least for v in value
+            isinstance(v, int) and not isinstance(v, bool) and least <= v <= FARTHEST for v in value
         )
         if not good or len(value) != rank:
-            rule = f"{name} is {value!r}, not {rank} integers from {least} up"
+            rule = f"{name} is {value!r}, not {rank} integers from {least} to {FARTHEST}"
             raise refused(ArgumentError, self, types, rule)
 
     def check_kernel(
@@ -452,6 +454,7 @@ class ConvWeight(Convolution):
             "f32[2,18,6,37]", "f32[2,18,6,37]", sizes=(3, 3), groups=18, low=(1, 1), high=(1, 1)
         ),
         _sample("f32[2,33,5,7]", "f32[2,19,5,7]", sizes=(1, 1)),
+        _sample("f32[2,6,5,3]", "f32[2,5,4,1]", sizes=(2, 3)),
         _sample(
             "f32[3,6,50]", "f32[3,4,47]", sizes=(4,), groups=2, dilations=(2,), low=(3,), high=(0,)
         ),

@@ -14,12 +14,13 @@ order of addition is fixed: windows in row-major order, from +0."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from intaglio.compiler.dims import Shape, product
+from intaglio.compiler.dims import Shape
 from intaglio.compiler.dtypes import dtype_of, int32, uint8
 from intaglio.compiler.errors import ArgumentError, DTypeError
 from intaglio.compiler.loop import Expr, Index, Operand, Position, call, cast, number
@@ -33,7 +34,6 @@ from intaglio.compiler.ops.window_rules import (
     lowest,
     reads,
     spread,
-    tap_dtype,
     views,
     widened,
     window_samples,
@@ -159,7 +159,7 @@ class WindowArgmax(_Extreme):
     ) -> TensorType:
         """One number per window."""
         shape = self.windows(types, sizes, strides, low, high, dilations)
-        return TensorType(tap_dtype(sizes), shape)
+        return TensorType(uint8, shape)
 
     def reference(self, x: Array, *, sizes: Ints, **window: Any) -> Array:
         """Tap by tap: a later one wins only by being larger, or the first NaN."""
@@ -173,7 +173,7 @@ class WindowArgmax(_Extreme):
                 better = (made == count) | (view > best) | ((view != view) & (best == best))
                 better &= inside
                 best, made = np.where(better, view, best), np.where(better, tap, made)
-        return np.asarray(made, tap_dtype(sizes).numpy)
+        return np.asarray(made, np.uint8)
 
     def vjp(
         self,
@@ -191,12 +191,12 @@ class WindowArgmax(_Extreme):
         self, index: tuple[Position, ...], x: Operand, *, sizes: Ints, **window: Any
     ) -> Expr:
         """A chain of comparisons that carries the best value and its tap."""
-        dtype, none = tap_dtype(sizes), number(int(product(sizes)), tap_dtype(sizes))  # type: ignore[arg-type]
+        none = number(math.prod(sizes), uint8)
         best: Expr | None = None
         at: Expr = none
         sure = False
         for tap, guard, place in reads(index, x, sizes=sizes, **window):
-            value, here = x.where(guard, *place), number(tap, dtype)
+            value, here = x.where(guard, *place), number(tap, uint8)
             if best is None:
                 best, at, sure = value, here, guard is None
                 at = here if guard is None else call("select", guard, here, none)
@@ -385,7 +385,7 @@ class WindowRead(Window):
 def _check_taps(op: Op, types: Sequence[TensorType], sizes: Any) -> None:
     if not isinstance(sizes, tuple) or not all(isinstance(s, int) for s in sizes):
         raise refused(ArgumentError, op, types, f"sizes is {sizes!r}, not integers")
-    if types[1].dtype not in (uint8, int32):
-        raise refused(DTypeError, op, types, f"the taps are {types[1].dtype}, not u8 or i32")
+    if types[1].dtype is not uint8:
+        raise refused(DTypeError, op, types, f"the taps are {types[1].dtype}, not u8")
     if op.name == "window_put":
         check_equal(op, types, types[1].shape, types[0].shape)

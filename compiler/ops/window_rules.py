@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from intaglio.compiler.dims import Shape, Size, bounds, floordiv, holds, modulo, product
-from intaglio.compiler.dtypes import DType, int32, uint8
+from intaglio.compiler.dtypes import DType, int32
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.compiler.loop import Expr, Index, Operand, Position, all_of, call, in_range, number
 from intaglio.compiler.op import Array, Op, Sample
@@ -17,8 +17,11 @@ from intaglio.compiler.ops.movement import size_of
 from intaglio.compiler.ops.rules import check_kind, check_shape, refused
 from intaglio.compiler.types import TensorType
 
-MOST_TAPS: Final = 1024
-"""Taps that a window may have: each is a statement of the kernel."""
+MOST_TAPS: Final = 64
+"""Taps that a window may have: each is a part of the element's expression, and its
+number fits a byte."""
+FARTHEST: Final = (1 << 31) - 1
+"""The largest stride or dilation: what is left of a place fits 32 bits."""
 Ints = tuple[int, ...]
 
 
@@ -31,11 +34,10 @@ class Window(Op):
         """Refuse attributes that describe no window."""
         for name, value in (("sizes", sizes), ("strides", strides), ("dilations", dilations)):
             if not isinstance(value, tuple) or not all(
-                isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in value
+                isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= FARTHEST for v in value
             ):
-                raise refused(
-                    ArgumentError, self, types, f"{name} is {value!r}, not positive integers"
-                )
+                rule = f"{name} is {value!r}, not positive integers up to {FARTHEST}"
+                raise refused(ArgumentError, self, types, rule)
             if len(value) != len(sizes):
                 raise refused(
                     ArgumentError, self, types, f"{name} is {value}: {len(sizes)} are wanted"
@@ -85,9 +87,45 @@ def taps_of(sizes: Ints) -> Iterator[tuple[int, Ints]]:
     return enumerate(itertools.product(*map(range, sizes)))
 
 
-def tap_dtype(sizes: Ints) -> DType:
-    """The dtype that holds the number of any tap, and one more for none."""
-    return uint8 if product(sizes) < 255 else int32
+Reached = list[tuple[list[Expr], Size, Size]]
+"""Conditions, window and tap of those that may reach an element along one dim, in order."""
+
+
+def _by_window(last: Size, rest: Size, window: Ints, count: Size) -> Reached:
+    """Window by window: `last` is the last that starts no later than the element, `rest` how far
+    before it; `window` is a dim's (taps, stride, dilation)."""
+    taps, stride, dilation = window
+    span = (taps - 1) * dilation + 1
+    found: Reached = []
+    for back in reversed(range(-(-span // stride))):
+        offset = rest + back * stride
+        if dilation > 1 and isinstance(offset, int) and offset % dilation:
+            continue
+        inside = [in_range(last - back, 0, count), in_range(offset, 0, span)]
+        if dilation > 1 and not isinstance(offset, int):
+            inside.append(_equal(modulo(offset, dilation), 0))
+        here = [c for c in inside if c is not None]
+        found.append((here, last - back, floordiv(offset, dilation)))
+    return found
+
+
+def _by_tap(last: Size, rest: Size, window: Ints, count: Size) -> Reached:
+    """Tap by tap, where windows span many elements with few taps."""
+    taps, stride, dilation = window
+    found: Reached = []
+    for tap in reversed(range(taps)):
+        back, wanted = divmod(tap * dilation, stride)
+        if isinstance(rest, int) and rest != wanted:
+            continue
+        inside = [in_range(last - back, 0, count)]
+        if not isinstance(rest, int):
+            inside.append(_equal(rest, wanted))
+        found.append(([c for c in inside if c is not None], last - back, tap))
+    return found
+
+
+def _equal(size: Size, wanted: int) -> Expr:
+    return call("eq", Index(size, int32), number(wanted, int32))
 
 
 def split_index(index: Sequence[Position], rank: int) -> tuple[list[Position], list[Size]]:
@@ -141,17 +179,12 @@ def windows(
     for k in range(rank):
         span = (sizes[k] - 1) * dilations[k] + 1
         place = at[k] + low[k]
-        found: list[tuple[list[Expr], Size, Size]] = []
-        for back in reversed(range(-(-span // strides[k]))):
-            window = floordiv(place, strides[k]) - back
-            offset = modulo(place, strides[k]) + back * strides[k]
-            if dilations[k] > 1 and isinstance(offset, int) and offset % dilations[k]:
-                continue
-            inside = [in_range(window, 0, out[k]), in_range(offset, 0, span)]
-            if dilations[k] > 1 and not isinstance(offset, int):
-                rest = Index(modulo(offset, dilations[k]), int32)
-                inside.append(call("eq", rest, number(0, int32)))
-            found.append(([c for c in inside if c is not None], window, offset // dilations[k]))
+        found = (_by_window if -(-span // strides[k]) <= sizes[k] else _by_tap)(
+            floordiv(place, strides[k]),
+            modulo(place, strides[k]),
+            (sizes[k], strides[k], dilations[k]),
+            out[k],
+        )
         along.append(found)
     for parts in itertools.product(*along):
         tap: Size = 0

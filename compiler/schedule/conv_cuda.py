@@ -23,6 +23,8 @@ from intaglio.compiler.schedule.tile_cuda import LARGE
 
 FEW: Final = 8
 """Results' channels of a group below which most of a tile would be empty."""
+MOST_PHASES: Final = 4096
+"""Phases of strided results that a kernel has tables for."""
 BUSY: Final = 132
 """Tiles below which a device is not busy."""
 
@@ -61,6 +63,8 @@ def compute_size(problem: Convolution) -> int:
 
 
 def _is_tiled(problem: Convolution) -> bool:
+    if problem.phases > MOST_PHASES:
+        return False
     made = problem.inputs if problem.kind == "conv_input" else problem.outputs
     if isinstance(made, int):
         return made >= FEW

@@ -6,6 +6,7 @@ template stores results [batch][row][columns]: images and planes of x and y, the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,12 @@ class Convolution:
         for size in self.kernel:
             count *= size
         return count
+
+    @property
+    def phases(self) -> int:
+        """How many kinds of results there are, by the taps that meet them."""
+        strides = (w.stride if self.kind == "conv_input" else 1 for w in self.windows)
+        return math.prod(strides)
 
     @property
     def outer(self) -> Size:
