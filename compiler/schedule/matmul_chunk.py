@@ -1,7 +1,8 @@
 """The kernel of a matrix product as C text: from a chunk's number to its panel and its tiles.
 
-When k is long, a chunk takes it in blocks, so that the panel stays in the second-level cache: the
-tiles' sums are kept in scratch between the blocks and taken up again, which changes no bit.
+When k is long, a chunk takes it in blocks, so that the panel stays in the second-level cache, and
+in short ones where A is transposed and wide, so that its lines do: the tiles' sums are kept in
+scratch between the blocks and taken up again, which changes no bit.
 """
 
 from __future__ import annotations
@@ -28,6 +29,17 @@ K_BLOCK = 1024
 """Steps of k per block when k is long."""
 LONG = 1536
 """Up to so many steps k is not blocked."""
+FAR = 1 << 20
+"""Bytes that a row of a transposed A is spread over from which it is `far`: the next tile wants the
+other elements of the same lines, and only a short block of k leaves them in the second-level
+cache."""
+REACH = 512 << 10
+"""Bytes over which a block of k spreads where A is far; a cache holds few lines that lie a power of
+two apart."""
+FAR_BLOCKS = 64, 256
+"""Fewest and most steps of such a block."""
+LONG_BLOCK = f"k > {LONG} ? {K_BLOCK} : k"
+"""C text of the steps of k per block elsewhere."""
 FEWEST_ROWS, SHORT_BLOCK = 2, 64
 """For so few rows columns are turned in short blocks, which stay in the first-level cache."""
 FEW_ROWS = 64
@@ -47,7 +59,8 @@ class Cut:
 
 def is_blocked(product: Product) -> bool:
     """Whether the kernel can take k in blocks."""
-    return not isinstance(product.k, int) or product.k > LONG or _turns_for_few(product)
+    long = not isinstance(product.k, int) or product.k > LONG
+    return long or _turns_for_few(product) or _far_block(product) is not None
 
 
 def _turns_for_few(product: Product) -> bool:
@@ -55,6 +68,29 @@ def _turns_for_few(product: Product) -> bool:
     row, column = strides(product, product.b)
     few = not isinstance(product.m, int) or product.m <= FEWEST_ROWS
     return few and not product.b.packed and row == "1" and column != "1"
+
+
+def _far_block(product: Product) -> str | None:
+    """C text of the steps of k per block if the lines of A that hold a row may leave the
+    second-level cache; None: they stay."""
+    row, column = strides(product, product.a)
+    if row != "1" or column == "1":
+        return None
+    k, step, size = product.k, product.a.column, product.dtype.size
+    least, most = FAR_BLOCKS
+    if isinstance(k, int) and isinstance(step, int):
+        block = min(max(REACH // size // step, least), most)
+        return str(block) if k > block + block // 2 and k * step * size >= FAR else None
+    some = f"{REACH // size} / {column}"
+    block = f"{some} < {least} ? {least} : {some} < {most} ? {some} : {most}"
+    far = f"k > {most} && k * {column} >= {FAR // size}"
+    return f"{far} ? {block} : {LONG_BLOCK}"
+
+
+def _block(product: Product) -> str:
+    """C text of the number of steps of k per block."""
+    short = f"m <= {FEWEST_ROWS} ? {SHORT_BLOCK} : " if _turns_for_few(product) else ""
+    return short + (_far_block(product) or LONG_BLOCK)
 
 
 def offset(product: Product, matrix: Matrix, pointer: str) -> Iterator[str]:
@@ -93,9 +129,8 @@ def chunk_text(product: Product, cut: Cut, wide: Tiling) -> str:
         *_panel(product),
     ]
     if blocked:
-        short = f"m <= {FEWEST_ROWS} ? {SHORT_BLOCK} : " if _turns_for_few(product) else ""
         lines += [
-            f"    const int64_t step = {short}k > {LONG} ? {K_BLOCK} : k;",
+            f"    const int64_t step = {_block(product)};",
             "    int64_t done = 0;",
             "    do {",
             "    const int64_t some = k - done < step ? k - done : step;",

@@ -24,6 +24,9 @@ from intaglio.compiler.schedule.template import Matrix, Product
 C_TYPES = {"f32": "float", "f64": "double"}
 ROWS = 6
 """Rows of a tile; twice as many in narrow results."""
+AHEAD = 24
+"""Steps of k that a transposed A is fetched ahead of its use: each step is on a line of its own, on
+a page of its own when A is wide, where the machine does not fetch ahead by itself."""
 SOME_HEIGHTS = (1, 3, ROWS)
 """Heights of the tiles when the number of rows is known only at run time: few, since each is text
 to compile."""
@@ -101,7 +104,8 @@ class Tile:
 
     A function is `<name>_t<height>x<vectors>(a, b, b's row stride, c, c's row stride, k, next,
     skip)`, followed by where the sums start from and the row stride there if k is `blocked`, and by
-    the strides of A that are no literals. `next` is prefetched, `skip` bytes further at each k.
+    the strides of A that are no literals. `next` is prefetched, `skip` bytes further at each k; so
+    are the elements of A that come later, where they do not lie side by side.
     """
 
     name: str
@@ -146,6 +150,8 @@ class Tile:
             yield f"  igv_{d} {', '.join(sums)};"
         yield "  for (; k > 0; k--) {"
         yield "    IG_PREFETCH(next);"
+        if row == "1" and column != "1":
+            yield f"    IG_PREFETCH(a + {AHEAD} * {column});"
         for j in each:
             yield f"    const igv_{d} b{j} = igv_fetch_{d}(b + {j} * {lanes});"
         for i in range(height):

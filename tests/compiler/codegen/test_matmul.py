@@ -142,6 +142,10 @@ def cases() -> list[Case]:
         Case(numbers(5, 1600, dtype="f8"), transposed(1600, 40, dtype="f8")),
         Case(expanded(numbers(6, 9), 4), numbers(4, 9, 30), through_store=True),
         Case(np.broadcast_to(numbers(1, 9), (30, 9)), np.broadcast_to(numbers(9, 1), (9, 80))),
+        # A transposed and wide: k in short blocks.
+        Case(numbers(300, 900).T[:20], numbers(300, 70)),
+        Case(numbers(600, 1024)[:, 7:60].T, numbers(600, 90), through_store=True),
+        Case(numbers(800, 300, dtype="f8").T[5:40], transposed(800, 20, dtype="f8"), packed=True),
         # A B too large to be read in place, and one whose columns lie a power of two apart.
         Case(numbers(70, 1100), numbers(1100, 160)),
         Case(numbers(7, 512), transposed(512, 80)),
@@ -191,7 +195,7 @@ def test_unknown_sizes_give_the_same_bits(
         label="general",
     )
     for (x, y, d), program in zip(layouts, general, strict=True):
-        for m, n, k in (*SHAPES, (13, 70, 2500), (13, 70, 1500), (2, 70, 200)):
+        for m, n, k in (*SHAPES, (13, 70, 2500), (13, 70, 1500), (2, 70, 200), (700, 65, 500)):
             a, b = x(m, k, dtype=d), y(k, n, dtype=d)
             case = Case(a, b, symbolic=True)
             called = Compiled(case, program.name, program.library, program.result, None)
