@@ -1,6 +1,6 @@
 """Prints kernels as CUDA, from the same loop IR, with the bits of the C.
 
-There are four ways to share a kernel among threads.
+There are five ways to share a kernel among threads.
 
 - *Each*: no thread needs another's result. Threads along x take the elements of the vector loops,
   threads along y the iterations of the parallel loop; both stride over the grid.
@@ -8,6 +8,7 @@ There are four ways to share a kernel among threads.
 - *Block*: longer rows. A block takes a row; its warps take chunks of 4096 elements in turn.
 - *Columns*: folds that stand inside a vector loop. A block takes 32 columns; its warps take chunks
   of 64 of their elements in turn, or elements where nothing is folded.
+- *Chains*: rows that are chains in order. A lane goes along each, see `cuda_chains`.
 
 A fold keeps the order of architecture §6: each lane has two partial sums in f32 (64 in all), one in
 f64; they are joined by halves through shuffles, and the results of chunks by the binary carry that
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intaglio.compiler.codegen.c import SERIAL_CHUNK, VECTOR_CHUNK, CPrinter, scratch_bytes
+from intaglio.compiler.codegen.cuda_chains import chain_of, print_chain
 from intaglio.compiler.codegen.folds import is_at_most, join_of, start_of
 from intaglio.compiler.codegen.indices import as_size
 from intaglio.compiler.codegen.numbers import C_TYPES, bracketed
@@ -104,7 +106,11 @@ class CudaPrinter(CPrinter):
         self._barrier = len(vectors) > 1 or bool(kernel.scratch)
         layout = self._layout(kernel, vectors, total)
         head = self._scratch_lines(kernel, layout, total)
-        self._rows(kernel)
+        chain = chain_of(kernel)
+        if chain is None:
+            self._rows(kernel)
+        else:
+            print_chain(self, kernel, chain, self.index_type)
         lines = [
             f'extern "C" __global__ void __launch_bounds__({layout.block[0] * layout.block[1]})',
             f"{name}({', '.join([*parameters, TAIL])}) {{",
@@ -126,6 +132,10 @@ class CudaPrinter(CPrinter):
 
     def _layout(self, kernel: Kernel, vectors: Sequence[Loop], total: Size) -> Layout:
         rows = kernel.body.extent
+        chain = chain_of(kernel)
+        if chain is not None:
+            blocks = minimum(ceiling(rows, WARP), MOST_ACROSS)
+            return Layout((blocks, 1), (WARP, 1), chain.shared)
         if self._way == "each":
             extent: Size = 1
             for loop in vectors:

@@ -67,6 +67,14 @@ def down(b: Builder, x: Value) -> list[Value]:
     return [b.div(e, b.expand(total, shape=shape, axes=axes)), most]
 
 
+def along_rows(b: Builder, x: Value, y: Value) -> list[Value]:
+    """Sums so far, forwards and backwards, the logarithms of others, and a recurrence."""
+    there = b.cumulative(x, axis=2, kind="sum", reverse=False)
+    back = b.cumulative(b.permute(x, axes=(1, 0, 2)), axis=2, kind="max", reverse=True)
+    more = b.cumulative(y, axis=2, kind="logsumexp", reverse=True)
+    return [there, back, more, b.recurrence(x, y, axis=2, reverse=False)]
+
+
 def epilogue(b: Builder, x: Value, w: Value, bias: Value, more: Value) -> Value:
     """gelu-like things behind a product of a transposed operand."""
     y = b.matmul(x, b.permute(w, axes=(1, 0)))
@@ -124,6 +132,7 @@ CASES: dict[str, tuple[Graph, dict[str, int]]] = {
     "down 3x700x40": (of([f32(n, m, 40)], down), {"n": 3, "m": 700}),
     "down 2x130x300": (of([f32(2, n, m)], down), {"n": 130, "m": 300}),
     "down f64": (of([f64(n, m, 3)], down), {"n": 2, "m": 1500}),
+    "chains": (of([f32(n, 3, m), f32(n, 3, m)], along_rows), {"n": 15, "m": 75}),
     "mixed": (of([f32(n, m)], mixed), {"n": 9, "m": 700}),
     "mixed long": (of([f32(n, m)], mixed), {"n": 3, "m": 40_000}),
     "epilogue": (of([f32(n, 70), f32(90, 70), f32(90), f32(n, 90)], epilogue), {"n": 131}),
@@ -230,7 +239,7 @@ def test_an_index_out_of_range_is_reported_and_nothing_runs_after_it() -> None:
     assert np.isnan(result).all(), "the kernels behind the check did not run"
 
 
-@pytest.mark.parametrize("name", ["epilogue", "mixed long", "mixed", "down 3x700x40"])
+@pytest.mark.parametrize("name", ["epilogue", "mixed long", "mixed", "down 3x700x40", "chains"])
 def test_the_emulation_sees_when_a_barrier_is_gone(name: str) -> None:
     graph, sizes = CASES[name]
     lowered = lower(fuse(graph), target="cuda")
