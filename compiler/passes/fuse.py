@@ -24,7 +24,7 @@ from intaglio.compiler.dims import Size, compare, product
 from intaglio.compiler.ir import Attribute, Graph, Node, Value
 from intaglio.compiler.op import op_named
 from intaglio.compiler.passes.dce import dce
-from intaglio.compiler.passes.fuse_sources import Read, Sources, covers, dims_of
+from intaglio.compiler.passes.fuse_sources import Read, Sources, covers, dims_of, divides
 from intaglio.compiler.schedule.reductions import reduction_of
 from intaglio.compiler.where import describe, join
 
@@ -223,6 +223,8 @@ class _Fuser:
         if isinstance(levels, dict):
             if not self._in_place(made, reads, levels):
                 levels = "it is read in several orders"
+            elif self._divided_into_reductions(made, reads):
+                levels = "it divides places by a step, which only elementwise kernels do well"
             elif self._circular(made, reads):
                 levels = "another kernel in between needs the one and feeds the other"
             elif len(made.nodes) + len(reads.nodes) > MOST_NODES:
@@ -292,6 +294,14 @@ class _Fuser:
                 if tuple(level[d] for d in dims) != levels[maker]:
                     return False
         return True
+
+    def _divided_into_reductions(self, made: Group, reads: Group) -> bool:
+        """Whether what a window's derivative gathers would be gathered in a reduction: elementwise
+        kernels take the steps apart."""
+        if (made.reduced is None) == (reads.reduced is None):
+            return False
+        maps = made if made.reduced is None else reads
+        return any(divides(r) for n in maps.nodes for r in self.sources.reads[n])
 
     def _same(
         self,

@@ -7,12 +7,12 @@ behind, as long as the index stays affine; behind a reshape that splits dims une
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from intaglio.compiler.codegen.indices import affine
-from intaglio.compiler.dims import Dim, Size
+from intaglio.compiler.dims import Dim, Size, Symbol, symbols, terms_of
 from intaglio.compiler.ir import Graph, Literal, Node, Value
 from intaglio.compiler.loop import (
     Call,
@@ -192,8 +192,24 @@ def dims_of(read: Read, own: tuple[Dim, ...]) -> tuple[int, ...] | None:
 
 def covers(read: Read, own: tuple[Dim, ...]) -> bool:
     """Whether a read differs for all positions of the reader, so that nothing is read twice."""
-    found = {s for p in read.index if isinstance(p, int | Dim) for s in variables_of(p)}
+    found = {s for p in read.index if isinstance(p, int | Dim) for s in _distinguished(p)}
     return all(symbol_of(v) in found for v in own)
 
 
-__all__ = ["Probe", "Read", "Sources", "covers", "dims_of", "probe"]
+def _distinguished(position: Size) -> Iterator[Symbol]:
+    """The variables of a position but for those that are only divided, as in `i // 2`, which is the
+    same for neighbours."""
+    for monomial, _ in terms_of(position):
+        for atom in monomial:
+            if isinstance(atom, Symbol):
+                yield atom
+            elif atom.kind != "//":
+                yield from symbols(atom.left, atom.right).values()
+
+
+def divides(read: Read) -> bool:
+    """Whether a read's place is no affine one: lanes side by side don't read side by side."""
+    return not all(_is_affine(p) for p in read.index)
+
+
+__all__ = ["Probe", "Read", "Sources", "covers", "dims_of", "divides", "probe"]

@@ -191,6 +191,29 @@ def test_refusals_say_why() -> None:
     assert refusals and "order" in str(refusals[0]) and "exp" in str(refusals[0])
 
 
+def test_windows_derivatives_are_gathered_once_and_outside_of_reductions() -> None:
+    """The taps are found once per window, not per element; a sum reads what was put."""
+    window = {"sizes": (2, 2), "strides": (2, 2), "low": (0, 0), "high": (0, 0)}
+    window |= {"dilations": (1, 1)}
+
+    def make(b: Builder, x: Value, dy: Value) -> list[Value]:
+        put = b.window_put(dy, b.window_argmax(x, **window), shape=(8, 8), **window)
+        kept = b.where(b.lt(x, b.full(0, float32, x.type.shape)), x, put)
+        return [kept, b.sum(kept, axes=(0, 2, 3))]
+
+    refusals: list[Refusal] = []
+    made = fuse(graph(make, (2, 3, 8, 8), (2, 3, 4, 4)), refusals=refusals)
+    groups = [
+        {n.op for n in node.attributes["body"].nodes} if node.op == "fused" else {node.op}
+        for node in made.nodes
+    ]
+    assert len(groups) == 3
+    assert {"window_argmax"} in groups and {"sum"} in groups
+    assert any({"window_put", "where"} <= group for group in groups)
+    reasons = " ".join(map(str, refusals))
+    assert "computed more than once" in reasons and "divides places" in reasons
+
+
 def test_a_third_group_in_between_keeps_two_apart() -> None:
     """exp -> matmul -> add(exp, matmul): joining exp and add would be a cycle."""
     fused = fuse(graph(lambda b, x: b.add(y := b.exp(x), b.matmul(y, x)), (8, 8)))
