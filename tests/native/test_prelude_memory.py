@@ -124,6 +124,11 @@ def test_partial_accesses_touch_only_their_elements(build: str) -> None:
                 target[:] = 0
                 call(build, f"strided{length}_{t}", source, target, 1, n)
                 np.testing.assert_array_equal(target, source)
+                wide = whole[page - (2 * n - 1) * size : page].view(NUMPY[t])
+                wide[:] = values(t, 2 * n - 1)
+                call(build, f"strided{length}_{t}", wide, target, 2, n)
+                np.testing.assert_array_equal(target, wide[::2])
+                source[:], target[:] = values(t, n), 0
                 target[:] = 0
                 call(build, f"spread{length}_{t}", source, target, 1, n)
                 np.testing.assert_array_equal(target, source)
@@ -145,9 +150,10 @@ def test_loads_and_stores(build: str) -> None:
             np.testing.assert_array_equal(
                 q, np.concatenate([p[:n], np.zeros(length - n, NUMPY[t])])
             )
-            q = np.zeros(length, NUMPY[t])
-            call(build, f"strided{length}_{t}", p, q, 3, length)
-            np.testing.assert_array_equal(q, p[: 3 * length : 3])
+            for step in (2, 3):
+                q = np.zeros(length, NUMPY[t])
+                call(build, f"strided{length}_{t}", p, q, step, length)
+                np.testing.assert_array_equal(q, p[: step * length : step])
             q = np.zeros(length * 3, NUMPY[t])
             call(build, f"spread{length}_{t}", p, q, 3, length)
             np.testing.assert_array_equal(q[::3], p[:length])
@@ -173,9 +179,11 @@ def test_masked_loads(build: str) -> None:
                     q = np.ones(length, NUMPY[t])
                     call(build, f"masked{length}_{t}", p, q, mask, n)
                     np.testing.assert_array_equal(q, np.where(wanted, p[:length], 0))
-                    q = np.ones(length, NUMPY[t])
-                    call(build, f"spaced{length}_{t}", p, q, 3, mask, n)
-                    np.testing.assert_array_equal(q, np.where(wanted, p[::3], 0))
+                    for step in (2, 3):
+                        q = np.ones(length, NUMPY[t])
+                        call(build, f"spaced{length}_{t}", p, q, step, mask, n)
+                        spaced = p[: step * length : step]
+                        np.testing.assert_array_equal(q, np.where(wanted, spaced, 0))
 
 
 @pytest.mark.parametrize("build", BUILDS)

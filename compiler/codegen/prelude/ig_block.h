@@ -262,10 +262,41 @@ IG_INLINE void IGN(store_bool)(uint8_t *p, IGN(bool) v, int n) {
   IGN(store_u8)(p, IGN(sel_i32)(v, IGN(splat_i32)(1), IGN(splat_i32)(0)), n);
 }
 
+/* Every second element: two loads and a shuffle. The second load begins one earlier, so that nothing behind the last
+   element is touched. */
+#define IG_FETCH_EVENLY(i, T, W) r.v##i = igv_evenly_##T(igv_fetch_##T(p + 2 * i * W), igv_fetch_##T(p + 2 * i * W + W - 1));
+#define IG_PART_EVENLY(i, T, W) \
+  r.v##i = igv_evenly_##T(igv_masked_##T(p + 2 * i * W, igv_tail_m32(2 * (n - i * W) - 1)), \
+                          igv_masked_##T(p + 2 * i * W + W - 1, igv_tail_m32(2 * (n - i * W) - W)));
+#if defined(IG_HAS_MASKED)
+#define IG_EVENLY_LEAST 0
+#define IG_PARTIAL_EVENLY(T) IG_EACH32(IG_PART_EVENLY, T, IG_W)
+#else
+#define IG_EVENLY_LEAST IG_L
+#define IG_PARTIAL_EVENLY(T)
+#endif
+#define IG_BLOCK_EVENLY(T, S) \
+  IG_INLINE IGN(T) IGN(evenly_##T)(const S *p, int n) { \
+    IGN(T) r; \
+    if (n >= IG_L) { IG_EACH32(IG_FETCH_EVENLY, T, IG_W) } else { IG_PARTIAL_EVENLY(T) } \
+    return r; }
+IG_BLOCK_EVENLY(f32, float)
+IG_BLOCK_EVENLY(i32, int32_t)
+#define IG_SECOND_f32 if (stride == 2 && n >= IG_EVENLY_LEAST) return IGN(evenly_f32)(p, n);
+#define IG_SECOND_i32 if (stride == 2 && n >= IG_EVENLY_LEAST) return IGN(evenly_i32)(p, n);
+#define IG_SECOND_u32
+#define IG_SECOND_f64
+#define IG_SECOND_i64
+#define IG_SECOND_i16
+#define IG_SECOND_i8
+#define IG_SECOND_u8
+#define IG_SECOND_bool
+
 /* Elements a stride apart, or picked by an index per lane. */
 #define IG_BLOCK_LANES(T, C, S) \
   IG_INLINE IGN(C) IGN(strided_##T)(const S *p, int64_t stride, int n) { \
     S part[IG_L]; \
+    IG_SECOND_##T \
     if (n >= IG_L) for (int i = 0; i < IG_L; i++) part[i] = p[i * stride]; \
     else for (int i = 0; i < IG_L; i++) part[i] = i < n ? p[i * stride] : (S)0; \
     return IGN(load_##T)(part, IG_L); } \
@@ -295,8 +326,28 @@ IG_BLOCK_LANES(bool, bool, uint8_t)
   uint8_t set[IG_L]; S part[IG_L]; IGN(store_bool)(set, mask, IG_L); \
   for (int i = 0; i < IG_L; i++) part[i] = i < n && set[i] ? p[place] : (S)0; \
   return IGN(load_##T)(part, IG_L);
+#define IG_FETCH_SPACED(i, T, W) \
+  r.v##i = igv_evenly_##T(igv_masked_##T(p + 2 * i * W, igv_spaced_low_m32(m.v##i)), \
+                          igv_masked_##T(p + 2 * i * W + W - 1, igv_spaced_high_m32(m.v##i)));
+#if defined(IG_HAS_SPACED)
+#define IG_SPACED_f32 \
+  if (stride == 2) { \
+    IGN(f32) r; IGN(bool) m = IGN(and_bool)(mask, IGN(tail_bool)(n)); \
+    IG_EACH32(IG_FETCH_SPACED, f32, IG_W) return r; }
+#else
+#define IG_SPACED_f32
+#endif
+#define IG_SPACED_f64
+#define IG_SPACED_i64
+#define IG_SPACED_i32
+#define IG_SPACED_u32
+#define IG_SPACED_i16
+#define IG_SPACED_i8
+#define IG_SPACED_u8
+#define IG_SPACED_bool
 #define IG_BLOCK_STRIDED_WHERE(T, C, S) \
   IG_INLINE IGN(C) IGN(strided_masked_##T)(const S *p, int64_t stride, IGN(bool) mask, int n) { \
+    IG_SPACED_##T \
     if (IGN(all_bool)(IGN(or_bool)(mask, IGN(not_bool)(IGN(tail_bool)(n))))) return IGN(strided_##T)(p, stride, n); \
     IG_LANES_WHERE(T, S, i * stride) }
 #define IG_BLOCK_WHERE(T, C, S) \

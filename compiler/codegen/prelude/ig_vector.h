@@ -102,6 +102,15 @@ IG_HALVES(f32)
 IG_HALVES(i32)
 IG_HALVES(u32)
 
+
+/* Every second element, of a from its first on and of b from its second on. */
+#define IG_EVENLY_16 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
+#define IG_EVENLY_8 0, 2, 4, 6, 9, 11, 13, 15
+#define IG_EVENLY_4 0, 2, 5, 7
+#define IG_SHUFFLE_EVENLY(a, b, list) IG_SHUFFLE(igv_i32, a, b, list)
+IG_INLINE igv_f32 igv_evenly_f32(igv_f32 a, igv_f32 b) { return IG_SHUFFLE_EVENLY(a, b, IG_LIST(EVENLY)); }
+IG_INLINE igv_i32 igv_evenly_i32(igv_i32 a, igv_i32 b) { return IG_SHUFFLE_EVENLY(a, b, IG_LIST(EVENLY)); }
+
 #define IG_SAME(i) x
 #define IG_VECTOR_NUMBER(T, N, S) \
   typedef igv_##T igv_##T##_at __attribute__((aligned(sizeof(S)), may_alias)); \

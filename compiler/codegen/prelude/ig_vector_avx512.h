@@ -101,6 +101,11 @@ IG_INLINE igv_u32 igv_masked_u32(const uint32_t *p, igv_m32 m) { return (igv_u32
 IG_INLINE igv_i64 igv_masked_i64(const int64_t *p, igv_m64 m) {
   return (igv_i64)__builtin_ia32_loaddqudi512_mask((const long long *)p, (igv_q){0}, m);
 }
+#if defined(__BMI2__)
+#define IG_HAS_SPACED 1
+IG_INLINE igv_m32 igv_spaced_low_m32(igv_m32 m) { return (igv_m32)__builtin_ia32_pdep_si(m & 0xff, 0x5555); }
+IG_INLINE igv_m32 igv_spaced_high_m32(igv_m32 m) { return (igv_m32)__builtin_ia32_pdep_si(m >> 8, 0xaaaa); }
+#endif
 #define IG_HAS_MASKED_NARROW 1
 typedef char igv_c __attribute__((vector_size(16)));
 typedef short igv_s __attribute__((vector_size(32)));
