@@ -34,19 +34,22 @@ def emulated() -> Iterator[EmulatedDriver]:
     driver.check_guards()
 
 
-@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
-def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    """A device to run on."""
-    if request.param == "emulated":
-        request.getfixturevalue("emulated")
-    elif "emulated" in request.fixturenames:
-        pytest.skip("looks into the emulation")
-    else:
-        use_driver(None)
-        try:
-            find_driver()
-        except DeviceError as error:
-            pytest.skip(str(error))
+@pytest.fixture
+def gpu() -> Iterator[Device]:
+    """The first GPU."""
+    use_driver(None)
+    try:
+        find_driver()
+    except DeviceError as error:
+        pytest.skip(str(error))
     yield find_device("cuda")
-    if request.param == "gpu":
-        find_device("cuda").synchronize()
+    find_device("cuda").synchronize()
+
+
+@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Device:
+    """A device to run on."""
+    if request.param == "gpu" and "emulated" in request.fixturenames:
+        pytest.skip("looks into the emulation")
+    found = request.getfixturevalue(request.param)
+    return found if isinstance(found, Device) else find_device("cuda")

@@ -82,7 +82,7 @@ def test_a_choice_of_kernels_compiles(tmp_path: Path) -> None:
             seen[case.op] = lower(graph_of(case), sizes={}, target="cuda")
     assert len(seen) > 70
     step = lower(optimised(mlp_step().graph), target="cuda")
-    names = ("epilogue", "mixed", "batched", "down 3x700x40")
+    names = ("epilogue", "mixed", "batched", "down 3x700x40", "chains")
     chosen = [lower(fuse(CASES[k][0]), target="cuda") for k in names]
     tiles = [CONVOLUTIONS[k] for k in ("blocks of channels", "strides and dilations")]
     convolutions = [lower(fuse(specialise(*case)), target="cuda") for case in tiles]
