@@ -3,7 +3,7 @@
     python tests/long/file_format.py [--bytes 20000] [--structure 50000] [--kills 50]
                                      [--chain 200000] [--megabytes 2560] [--seed 0]
 
-Give 0 for what is not wanted. Counts of mutations are for all three files together."""
+Give 0 for what is not wanted. Counts of mutations are for all files together."""
 
 import argparse
 import sys
@@ -14,22 +14,22 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from intaglio.runtime.file import read, write
-from tests.runtime.file import samples, test_hostile, test_mutations, test_writing
+from tests.runtime.file import samples, test_hostile, test_mutations, test_writing, traced
 
 
 def mutations(folder: Path, by_bytes: int, by_structure: int, seed: int) -> None:
-    """Damage every sample: bytes, then structure with digests made to fit, through the passes."""
-    for name, make in samples.ALL.items():
-        program = make()
-        write(folder / "sample.ig", program, samples.filled(program), {"a": 1})
-        data = (folder / "sample.ig").read_bytes()
+    """Damage every file: bytes, then structure with digests made to fit, through the passes."""
+    names = (*samples.ALL, *traced.ALL)
+    by_bytes, by_structure = by_bytes // len(names), by_structure // len(names)
+    for name in names:
+        data = test_mutations.file_of(name, folder / "sample.ig")
         start = time.perf_counter()
-        test_mutations.check_bytes(data, folder, by_bytes // 3, seed)
-        print(f"{name}: {by_bytes // 3} changes of bytes in {time.perf_counter() - start:.0f} s")
+        test_mutations.check_bytes(data, folder, by_bytes, seed)
+        print(f"{name}: {by_bytes} changes of bytes in {time.perf_counter() - start:.0f} s")
         start = time.perf_counter()
-        passed = test_mutations.check_structure(data, folder, by_structure // 3, seed)
+        passed = test_mutations.check_structure(data, folder, by_structure, seed)
         took = time.perf_counter() - start
-        print(f"{name}: {by_structure // 3} of structure in {took:.0f} s, {passed} are programs")
+        print(f"{name}: {by_structure} of structure in {took:.0f} s, {passed} are programs")
 
 
 def chain(folder: Path, length: int) -> None:

@@ -8,23 +8,33 @@ import pytest
 
 from intaglio.compiler.errors import Error, FormatError
 from intaglio.compiler.ir import Program
+from intaglio.compiler.lower import lower
 from intaglio.compiler.passes import PIPELINE
+from intaglio.compiler.passes.fuse import fuse
 from intaglio.compiler.verify import verify
 from intaglio.runtime.file import LoadedFile, read, write
-from tests.runtime.file import samples
+from tests.runtime.file import samples, traced
 from tests.runtime.file.forge import peak_bytes
 from tests.runtime.file.mutations import bytes_changed, program_changed
 
 BYTES = 500
 STRUCTURE = 150
+LARGE = 4096
+"""Bytes of a file from which a tenth of the counts is tried here."""
 
 
-@pytest.fixture(scope="module", params=samples.ALL)
-def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    program = samples.ALL[request.param]()
-    path = tmp_path_factory.mktemp("file") / "a.ig"
+def file_of(name: str, path: Path) -> bytes:
+    """The file of a sample or a traced model, written to `path`."""
+    if name in traced.ALL:
+        return traced.data_of(name, path)
+    program = samples.ALL[name]()
     write(path, program, samples.filled(program), {"a": 1})
     return path.read_bytes()
+
+
+@pytest.fixture(scope="module", params=(*samples.ALL, *traced.ALL))
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return file_of(request.param, tmp_path_factory.mktemp("file") / "a.ig")
 
 
 def tried(path: Path, data: bytes) -> LoadedFile | None:
@@ -51,7 +61,7 @@ def check_bytes(data: bytes, folder: Path, count: int, seed: int = 0) -> None:
 
 def check_structure(data: bytes, folder: Path, count: int, seed: int = 0) -> int:
     """A change of the program that passes every check is a program: it is written as it was read,
-    and the passes make a graph of it that verifies, or say what is wrong."""
+    and the passes make a graph of it that verifies, or say what is wrong; so does lowering."""
     dice, passed = random.Random(seed), 0
     for _ in range(count):
         changed = program_changed(data, dice)
@@ -74,11 +84,21 @@ def through_passes(program: Program) -> None:
         except Error:
             continue
         verify(graph)
-    assert time.perf_counter() - start < 5
+        try:
+            lowered = lower(fuse(graph))
+        except Error:
+            continue
+        assert sum(map(len, lowered.sources)) < 1_000_000
+    assert time.perf_counter() - start < 20
+
+
+def count_for(file: bytes, count: int) -> int:
+    """How many changes of a file are tried."""
+    return count // 10 if len(file) > LARGE else count
 
 
 def test_changed_bytes(file: bytes, tmp_path: Path) -> None:
-    check_bytes(file, tmp_path, BYTES)
+    check_bytes(file, tmp_path, count_for(file, BYTES))
 
 
 def test_every_bit_of_the_header(file: bytes, tmp_path: Path) -> None:
@@ -89,4 +109,5 @@ def test_every_bit_of_the_header(file: bytes, tmp_path: Path) -> None:
 
 
 def test_changed_programs(file: bytes, tmp_path: Path) -> None:
-    assert check_structure(file, tmp_path, STRUCTURE) < STRUCTURE / 2
+    count = count_for(file, STRUCTURE)
+    assert check_structure(file, tmp_path, count) < count / 2
