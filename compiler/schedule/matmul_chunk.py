@@ -60,10 +60,10 @@ class Cut:
 def is_blocked(product: Product) -> bool:
     """Whether the kernel can take k in blocks."""
     long = not isinstance(product.k, int) or product.k > LONG
-    return long or _turns_for_few(product) or _far_block(product) is not None
+    return long or turns_for_few(product) or _far_block(product) is not None
 
 
-def _turns_for_few(product: Product) -> bool:
+def turns_for_few(product: Product) -> bool:
     """Whether columns of B may be turned for so few rows that the panel is hardly used."""
     row, column = strides(product, product.b)
     few = not isinstance(product.m, int) or product.m <= FEWEST_ROWS
@@ -74,7 +74,7 @@ def _far_block(product: Product) -> str | None:
     """C text of the steps of k per block if the lines of A that hold a row may leave the
     second-level cache; None: they stay."""
     row, column = strides(product, product.a)
-    if row != "1" or column == "1":
+    if row != "1" or column in ("0", "1"):
         return None
     k, step, size = product.k, product.a.column, product.dtype.size
     least, most = FAR_BLOCKS
@@ -89,7 +89,7 @@ def _far_block(product: Product) -> str | None:
 
 def _block(product: Product) -> str:
     """C text of the number of steps of k per block."""
-    short = f"m <= {FEWEST_ROWS} ? {SHORT_BLOCK} : " if _turns_for_few(product) else ""
+    short = f"m <= {FEWEST_ROWS} ? {SHORT_BLOCK} : " if turns_for_few(product) else ""
     return short + (_far_block(product) or LONG_BLOCK)
 
 
@@ -206,7 +206,10 @@ def _part(product: Product) -> Iterator[str]:
     row, column = strides(product, product.b)
     yield f"    const {t} *part = b + done * {row};"
     yield f"    int64_t br = {name}_panel, bp = some * {name}_panel;"
-    pack = f"{pack_call(product, 'part', 'some', 'packed')} part = packed;"
+    ahead = ""
+    if turns_for_few(product):
+        ahead = f"done + some < k ? some : {group(product.dtype)} * {column} - done"
+    pack = f"{pack_call(product, 'part', 'some', 'packed', ahead)} part = packed;"
     if column == "1":
         yield f"    if (direct) {{ br = {row}; bp = {name}_panel; }} else {{ {pack} }}"
     else:
