@@ -24,6 +24,7 @@ from intaglio.compiler.schedule.matmul_chunk import (
     chunk_text,
     is_blocked,
     offset,
+    turns_for_few,
 )
 from intaglio.compiler.schedule.matmul_integer import integer_text
 from intaglio.compiler.schedule.matmul_pack import pack_call, pack_text
@@ -58,7 +59,7 @@ def matmul_kernels(product: Product) -> TemplateResult:
     wide, narrow = tilings(product, cut.blocks)
     parts = [Tile.of(product, is_blocked(product)).text(wide, narrow), _panel_text(product)]
     if not product.b.packed:
-        parts.append(pack_text(product))
+        parts.append(pack_text(product, turns_for_few(product)))
     parts.append(chunk_text(product, cut, wide))
     chunks = product_of(product.batch) * cut.blocks * cut.groups
     return TemplateResult(

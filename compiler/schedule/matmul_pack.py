@@ -4,6 +4,7 @@ A group of columns (256 bytes of them) becomes panels as wide as the machine's t
 and contiguous, padded with zeros. Rows of B that lie contiguously are copied. Columns that lie
 contiguously (the transposed weights of a linear layer) are turned: 16 bytes from each of as many
 columns as a vector has lanes, 64 steps of k at a time so that the panel's lines fill up in cache.
+What is turned next can be fetched meanwhile: so many short pieces are no stream to the processor.
 """
 
 from __future__ import annotations
@@ -18,22 +19,27 @@ STEPS = 64
 """Steps of k turned together: so many of a panel's lines stay in the first-level cache."""
 
 
-def pack_text(product: Product) -> str:
+def pack_text(product: Product, fetches: bool = False) -> str:
     """C text of `<name>_pack(b, k, width, out)`; strides of B that are no literals are parameters
-    `br`, `bc` that follow."""
+    `br`, `bc` that follow. Last comes, if it `fetches`, how far beyond `b` lies what the next call
+    turns."""
     t, name = C_TYPES[product.dtype.name], product.name
     row, column = strides(product, product.b)
     pairs = (("br", row), ("bc", column))
     extra = "".join(f", int64_t {parameter}" for parameter, s in pairs if not s.isdigit())
+    extra += ", int64_t ahead" if fetches else ""
     r, c = (s if s.isdigit() else parameter for parameter, s in pairs)
-    body = _rows if column == "1" else _columns if row == "1" else _any
+    if column != "1" and row == "1":
+        body = _columns(product.dtype, c, fetches)
+    else:
+        body = (_rows if column == "1" else _any)(product.dtype, r, c)
     lines = (
         f"static void {name}_pack(const {t} *b, int64_t k, int64_t width, {t} *out{extra}) {{",
         f"  enum {{ lanes = {name}_lanes, panel = {name}_panel }};",
         "  for (int64_t s = 0; s < width; s += panel, out += k * panel) {",
         f"    const {t} *const x = b + s * {c};",
         "    const int64_t w = width - s < panel ? width - s : panel;",
-        *body(product.dtype, r, c),
+        *body,
         "    for (int64_t i = 0; w < panel && i < k; i++)",
         "      for (int64_t j = w; j < panel; j++) out[i * panel + j] = 0;",
         "  }",
@@ -42,9 +48,10 @@ def pack_text(product: Product) -> str:
     return "\n".join(lines)
 
 
-def pack_call(product: Product, source: str, k: str, out: str) -> str:
-    """C text of a call of that function."""
+def pack_call(product: Product, source: str, k: str, out: str, ahead: str = "") -> str:
+    """C text of a call of that function; `ahead` where it fetches."""
     extra = "".join(f", {s}" for s in strides(product, product.b) if not s.isdigit())
+    extra += f", {ahead}" if ahead else ""
     return f"{product.name}_pack({source}, {k}, width, {out}{extra});"
 
 
@@ -67,7 +74,7 @@ def _any(dtype: DType, row: str, column: str) -> Iterator[str]:
     yield f"        out[i * panel + j] = x[i * {row} + j * {column}];"
 
 
-def _columns(dtype: DType, row: str, column: str) -> Iterator[str]:
+def _columns(dtype: DType, column: str, fetches: bool) -> Iterator[str]:
     """Turns columns that lie contiguously.
 
     Pieces of the columns are first copied together where the last vector of columns is incomplete
@@ -81,7 +88,11 @@ def _columns(dtype: DType, row: str, column: str) -> Iterator[str]:
     yield f"    typedef igv_i{8 * dtype.size} pick __attribute__((unused));"
     yield f"    for (int64_t first = 0; first < k; first += {STEPS}) {{"
     yield f"      const int n = k - first < {STEPS} ? (int)(k - first) : {STEPS};"
+    if fetches:
+        yield f"      const int64_t next = first + {STEPS} < k ? first + {STEPS} : ahead;"
     yield "      for (int64_t j = 0; j < w; j += lanes) {"
+    if fetches:
+        yield f"        const {t} *const z = x + j * {column} + next;"
     yield f"        {t} last[lanes * {STEPS}], *o = out + first * panel + j;"
     yield f"        const {t} *y = x + j * {column} + first;"
     yield f"        int64_t step = {column};"
@@ -95,6 +106,11 @@ def _columns(dtype: DType, row: str, column: str) -> Iterator[str]:
     yield "        }"
     yield "        int i = 0;"
     yield f"        for (; i + {side} <= n; i += {side}, o += {side} * panel) {{"
+    if fetches:
+        line = 4 * side
+        yield "          for (int r = 0; r < lanes / 4; r++)"
+        place = f"(i % {line} / {side} * (lanes / 4) + r) * {column} + i / {line} * {line}"
+        yield f"            __builtin_prefetch(z + {place}, 0, 2);"
     for bits, widest in ((64, "#if IG_W == 16"), (32, "#elif IG_W == 8"), (16, "#else")):
         yield widest
         yield from _turn(dtype, bits // dtype.size)
@@ -107,7 +123,7 @@ def _columns(dtype: DType, row: str, column: str) -> Iterator[str]:
     yield "      }"
     yield "    }"
     yield "#else"
-    yield from _any(dtype, row, column)
+    yield from _any(dtype, "1", column)
     yield "#endif"
 
 
