@@ -20,7 +20,7 @@ from intaglio.compiler.op import Op, op_named
 from intaglio.compiler.packing import Packings
 from intaglio.compiler.passes.early import checked_values, early, is_look
 from intaglio.compiler.schedule.checks import check_kernel
-from intaglio.compiler.schedule.cost import kernel_nanoseconds
+from intaglio.compiler.schedule.cost import kernel_nanoseconds, shared_finely
 from intaglio.compiler.schedule.maps import map_kernel
 from intaglio.compiler.schedule.memory_use import read_in_place, used_buffers
 from intaglio.compiler.schedule.reductions import reduction_kernels, reduction_of
@@ -321,6 +321,7 @@ class Lowering:
         """Print a kernel and append its step."""
         used = used_buffers(kernel)
         kernel = Kernel(tuple(b for b in kernel.buffers if b in used), kernel.body, kernel.scratch)
+        kernel = shared_finely(kernel)
         text = self._print(kernel)
         function = self.texts.setdefault(text, f"k{len(self.texts)}")
         loop = kernel.body

@@ -3,6 +3,7 @@ and whether a function is worth several threads."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from intaglio.compiler.dims import Size, substitute
@@ -48,6 +49,8 @@ KEEP: Final = 5
 RELOAD: Final = 2
 """The same for one that is stored as a result anyway."""
 CEILING: Final = 10_000
+CHUNK: Final = 2_000
+"""Nanoseconds of work that are worth handing to a thread: several times what handing over costs."""
 
 
 def function_cost(function: str) -> int:
@@ -77,6 +80,19 @@ class Costs:
 def kernel_nanoseconds(kernel: Kernel) -> Size:
     """What one core needs for a kernel, roughly."""
     return _loop_cost(kernel.body) // 64 + 1
+
+
+def shared_finely(kernel: Kernel) -> Kernel:
+    """The kernel with fewer iterations in a chunk where each takes long, so that threads have
+    something to share: a power of two of them, for equal shares."""
+    loop = kernel.body
+    inner = [_statement_cost(stmt) for stmt in loop.body]
+    each = sum(n for n in inner if isinstance(n, int)) // 64 + 1
+    enough = 1 << max(CHUNK // each, 1).bit_length() - 1
+    known = isinstance(loop.grain, int) and all(isinstance(n, int) for n in inner)
+    if not known or loop.kind != "parallel" or loop.folds or enough >= loop.grain:
+        return kernel
+    return replace(kernel, body=replace(loop, grain=enough))
 
 
 def _loop_cost(loop: Loop) -> Size:
