@@ -46,8 +46,8 @@ class Epilogue:
         columns = [Axis(loop_variable("i", s), s) for s in shape[outer + 1 :]]
         if len(columns) == 1:
             columns = [Axis(self._column, shape[-1])]
-        position = (*(a.variable for a in self._axes), self._row, *(a.variable for a in columns))
-        position = tuple(0 if s == 1 else p for s, p in zip(shape, position, strict=True))
+        places = (*(a.variable for a in self._axes), self._row, *(a.variable for a in columns))
+        position = tuple(0 if s == 1 else p for s, p in zip(shape, places, strict=True))
         self._stores = FusedStores(graph, node.output, position, memory)
         sizes = [s for s in shape if s != 1]
         for value, buffer in results:
