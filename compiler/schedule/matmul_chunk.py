@@ -79,8 +79,8 @@ def _far_block(product: Product) -> str | None:
     k, step, size = product.k, product.a.column, product.dtype.size
     least, most = FAR_BLOCKS
     if isinstance(k, int) and isinstance(step, int):
-        block = min(max(REACH // size // step, least), most)
-        return str(block) if k > block + block // 2 and k * step * size >= FAR else None
+        steps = min(max(REACH // size // step, least), most)
+        return str(steps) if k > steps + steps // 2 and k * step * size >= FAR else None
     some = f"{REACH // size} / {column}"
     block = f"{some} < {least} ? {least} : {some} < {most} ? {some} : {most}"
     far = f"k > {most} && k * {column} >= {FAR // size}"
