@@ -18,7 +18,7 @@ from intaglio.compiler.lowering_cuda import CudaLowering
 from intaglio.compiler.lowering_storage import StorageLowering
 from intaglio.compiler.passes.layout import Layout, layout
 from intaglio.compiler.passes.specialise import specialise
-from intaglio.compiler.steps import Memory, in_place_inputs
+from intaglio.compiler.steps import Memory, first_in_place, in_place_inputs
 
 
 def lower(
@@ -50,7 +50,8 @@ def lower(
     lowering.run()
     memory = lowering.memory
     aliases = in_place_inputs(lowering.timeline, memory, in_place or {}, lowering.inputs)
-    sources = function_sources(lowering, target)
+    certain = first_in_place(lowering.timeline, memory, aliases, lowering.inputs)
+    sources = function_sources(lowering, target, certain)
     return Lowered(
         sources=sources,
         entry="ig_f0",

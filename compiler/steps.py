@@ -212,10 +212,11 @@ def in_place_inputs(
     it only where it writes; and no check comes later. A copy from the one to the other does not
     count: it is left out then.
 
-    A loop counts as one step. What writes in place can't be interrupted, and a loop may take long:
-    a function with loops writes in place only what would otherwise be copied as a whole."""
+    A loop counts as one step. What follows the first write in place can't be interrupted, and a
+    loop may take long: what is written before or in the last loop is written in place only where
+    the whole would be copied otherwise."""
     granted: dict[int, int] = {}
-    loops = any(isinstance(item, LoopStep) for item in timeline.items)
+    looped = max((i.last for i in timeline.items if isinstance(i, LoopStep)), default=-1)
     spans = list(_spans(timeline.items))
     checked = max((s.last for s in spans if s.call.check), default=-1)
     targets = {index: k for k, (kind, index) in enumerate(memory.kinds) if kind == "output"}
@@ -224,9 +225,11 @@ def in_place_inputs(
         rest = [s for s in spans if not s.copies(number, target)]
         writers = [s for s in rest if target in s.call.writes]
         readers = [s for s in rest if number in s.call.reads]
-        if not writers or source in granted.values() or (loops and len(rest) == len(spans)):
+        if not writers or source in granted.values():
             continue
         begin = min(s.first for s in writers)
+        if begin <= looped and len(rest) == len(spans):
+            continue
         if len(writers) == 1 and writers[0] in readers and not writers[0].looped:
             call = writers[0].call
             if target not in call.reads and (target, number) in call.same_place:
@@ -234,6 +237,23 @@ def in_place_inputs(
         if checked < begin and all(s.last < begin for s in readers):
             granted[output] = source
     return granted
+
+
+def first_in_place(
+    timeline: Timeline, memory: Memory, granted: Mapping[int, int], inputs: Sequence[int]
+) -> int | None:
+    """The step that is the first to write an input's memory: from there on a call goes to its end;
+    None: no step does. A loop counts as one step, its first."""
+    targets = {memory.kinds.index(("output", k)): inputs[n] for k, n in granted.items()}
+    return min(
+        (
+            s.first
+            for s in _spans(timeline.items)
+            for n in s.call.writes
+            if n in targets and not s.copies(targets[n], n)
+        ),
+        default=None,
+    )
 
 
 def _spans(items: Sequence[Batch | LoopStep]) -> Iterator[Span]:

@@ -176,15 +176,16 @@ class NativeForm:
             if self._timed is not None:
                 status, times = context.call_timed(self.entry, frame.pointers, frame.sizes)
                 self._timed.append(times)
-            elif self._in_place or key in self._quick:
+            elif key in self._quick:
                 status = self.entry(context.pointer, frame.pointers, frame.sizes)
             else:
                 status, seconds = context.call_watched(self.entry, frame.pointers, frame.sizes)
                 if seconds < WATCHED and len(self._quick) < QUICK:
                     self._quick.add(key)
         except KeyboardInterrupt:
-            if context.error.kind:
-                context.clear()
+            stopped = context.error.kind
+            context.clear()
+            if stopped:
                 raise InterruptedError("stopped by Ctrl-C; no state was changed") from None
             raise
         if status:

@@ -55,13 +55,14 @@ class Lowered(Protocol):
         ...
 
 
-def function_sources(lowered: Lowered, target: str) -> tuple[str, ...]:
-    """The translation units of a function; in C the first holds its entry point `ig_f0`."""
+def function_sources(lowered: Lowered, target: str, certain: int | None = None) -> tuple[str, ...]:
+    """The translation units of a function; in C the first holds its entry point `ig_f0`. From the
+    step `certain` on nothing stops it but an error."""
     kernels = [text.replace(NAME, name) for text, name in lowered.texts.items()]
     if target == "cuda":
         starts = range(0, max(len(kernels), 1), CUDA_KERNELS)
         return tuple("\n".join([CUDA_HEAD, *kernels[k : k + CUDA_KERNELS]]) for k in starts)
-    body = lowered.packings.text(NAME) + _Body(lowered).text()
+    body = lowered.packings.text(NAME) + _Body(lowered, certain).text()
     units = _units(kernels)
     if len(units) <= 1:
         return ("\n".join([C_HEAD, "#define IG_KERNEL static", *kernels, PARTS, body]),)
@@ -97,8 +98,8 @@ def _units(kernels: Sequence[str]) -> list[list[str]]:
 class _Body:
     """Prints the body of a function."""
 
-    def __init__(self, lowered: Lowered) -> None:
-        self._lowered = lowered
+    def __init__(self, lowered: Lowered, certain: int | None) -> None:
+        self._lowered, self._certain = lowered, certain
         self._lines: list[str] = []
         self._depth = 1
         self._rounds: dict[Symbol, str] = {}
@@ -139,10 +140,20 @@ class _Body:
 
     def _items(self, items: Sequence[Batch | LoopStep]) -> None:
         for item in items:
+            last = item.calls[0].number if isinstance(item, Batch) else item.last
+            if self._certain is not None and last >= self._certain:
+                self._go_to_the_end()
             if isinstance(item, Batch):
                 self._batch(item)
             else:
                 self._loop(item)
+
+    def _go_to_the_end(self) -> None:
+        """What follows writes in place: each thread takes a context that hears of no stop."""
+        self._certain = None
+        self._line("ig_ctx certain = *w->ctx;")
+        self._line("certain.stop = 0;")
+        self._line("w->ctx = &certain;")
 
     def _loop(self, loop: LoopStep) -> None:
         length = self._size(loop.length)

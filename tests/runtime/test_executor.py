@@ -244,8 +244,8 @@ sys.path.insert(0, {root!r})
 import numpy as np
 from intaglio.runtime.executor import Executable
 from intaglio.compiler.errors import InterruptedError
-from tests.runtime.test_executor import long_loop
-f = Executable(long_loop(), updates={{0: 0}}, states=1, backend="native")
+from tests.runtime.test_executor import loop_before_update, long_loop
+f = Executable({graph}(), updates={{0: 0}}, states=1, backend="native")
 s = np.zeros((256, 256), np.float32)
 f.form(f.signature.bind([]))
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -256,19 +256,39 @@ except InterruptedError as error:
 """
 
 
-def long_loop() -> Graph:
+def long_loop(rounds: int = 100000) -> Graph:
     """A scan of many products over a state."""
     b = Builder()
     x = b.input(TensorType(float32, (256, 256)))
     body = b.graph([b.add(b.matmul(x, x), b.like(1.0, x))])
     b = Builder()
     s = b.input(TensorType(float32, (256, 256)))
-    options = {"body": body, "carries": 1, "xs": 0, "length": 100000, "reverse": False}
+    options = {"body": body, "carries": 1, "xs": 0, "length": rounds, "reverse": False}
     return b.graph(b.apply("scan", (s,), options))
 
 
-def test_ctrl_c_in_a_long_call_changes_no_state() -> None:
-    code = INTERRUPTED.format(root=str(Path(__file__).parents[2]))
+def loop_before_update(rounds: int = 100000) -> Graph:
+    """A state from which the result of such a loop is taken away when the loop is over."""
+    inner = long_loop(rounds)
+    b = Builder()
+    s = b.input(TensorType(float32, (256, 256)))
+    (last,) = b.apply("scan", (b.mul(s, s),), inner.nodes[0].attributes)
+    return b.graph([b.sub(s, last)])
+
+
+def test_a_state_read_by_a_loop_is_updated_in_place_behind_it() -> None:
+    f = Executable(loop_before_update(3), updates={0: 0}, states=1, backend="native")
+    form = f.form(f.signature.bind([]))
+    assert isinstance(form, native_form.NativeForm)
+    assert [b.may_alias for b in form.lowered.buffers if b.kind == "output"] == [0]
+    s = np.zeros((256, 256), np.float32)
+    f([s])
+    assert np.isfinite(s).all() and s.any()
+
+
+@pytest.mark.parametrize("graph", ["long_loop", "loop_before_update"])
+def test_ctrl_c_in_a_long_call_changes_no_state(graph: str) -> None:
+    code = INTERRUPTED.format(root=str(Path(__file__).parents[2]), graph=graph)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
