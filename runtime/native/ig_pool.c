@@ -1,6 +1,6 @@
 /* Purpose: the process's thread pool: one team at a time works through the steps of a compiled function.
 
-   A step's chunks are grouped into claims, a few per thread, and each thread owns a contiguous part of them: it takes its
+   A step's chunks are grouped into claims, some per thread, and each thread owns a contiguous part of them: it takes its
    own claims first, in order, and then helps with the others'.  A queue is one 64-bit word, (step, next claim), moved by
    compare-and-swap: a word of an older step means that nobody has begun this part yet, so nothing is reset between steps.
    A step is over when the team's count of finished claims reaches the sum that every thread computes for itself.  So a
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define IG_MOST 256          /* threads of a team */
-#define IG_CLAIMS 4          /* claims per thread in a step */
+#define IG_CLAIMS 16         /* claims per thread in a step: chunks cost what they may, and the last claim is waited for */
 #define IG_LATE_NS 40000     /* a spinner yields its core after this */
 #define IG_CLAIM_BITS 24
 #define IG_HALT ((int64_t)1 << 62)
