@@ -57,7 +57,7 @@ class Attention(nn.Module):
         q, k, v = self.parts(x)
         self.keys[:, :, position] = k[:, :, 0]
         self.values[:, :, position] = v[:, :, 0]
-        known = ig.arange(LENGTH) <= position
+        known = (ig.arange(LENGTH) <= position).view(1, LENGTH)
         return self.joined(F.scaled_dot_product_attention(q, self.keys, self.values, known))
 
 
