@@ -199,15 +199,20 @@ def visible(root: Group, depth: int | None, level: int = 0) -> int:
     )
 
 
+def levels(root: Group) -> int:
+    """How deeply groups are nested below this one."""
+    return max((1 + levels(m) for m in root.members if isinstance(m, Group)), default=0)
+
+
 def depth_for(root: Group, limit: int) -> int | None:
-    """The greatest depth at which at most `limit` boxes are drawn, one at least; None where that
-    folds nothing."""
-    whole, depth = visible(root, None), 1
-    if whole <= limit:
+    """The greatest depth at which at most `limit` boxes are drawn, one at least; None where
+    everything is."""
+    if visible(root, None) <= limit:
         return None
-    while visible(root, depth + 1) <= limit:
+    depth, deepest = 1, levels(root)
+    while depth < deepest and visible(root, depth + 1) <= limit:
         depth += 1
-    return None if visible(root, depth) == whole else depth
+    return depth
 
 
 def outline(

@@ -106,3 +106,10 @@ def test_the_summary_counts_everything_once(functions: dict[str, Function]) -> N
     assert rows[-1][:3] == ["all", str(total), "12"]
     assert [r[0] for r in rows if r[0].startswith("blocks")] == ["blocks.0", "blocks.1", "blocks.2"]
     assert sum(int(r[1]) for r in rows if r[0].startswith("blocks")) == total
+
+
+def test_operations_in_no_module_fold_at_every_depth() -> None:
+    root = Group("", [Group("net.py:7", list(range(40))), Group("Net", [Group("a", [40, 41])])])
+    assert visible(root, None) == 42
+    assert depth_for(root, 41) == 2
+    assert visible(root, 2) == 3
