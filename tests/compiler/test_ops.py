@@ -189,15 +189,23 @@ def read(array, at, guard, values):
     return loop.Const(array[place].item(), type_of(array).dtype)
 
 
-def evaluate(expr, values):
-    """The value of an expression, each function of the prelude being the op of the same name."""
+def evaluate(expr, values, known=None):
+    """The value of an expression, each function of the prelude being the op of the same name.
+    What an expression holds several times is evaluated once."""
+    known = {} if known is None else known
+    if expr not in known:
+        known[expr] = evaluate_once(expr, values, known)
+    return known[expr]
+
+
+def evaluate_once(expr, values, known):
     match expr:
         case loop.Const():
             with np.errstate(over="ignore"):
                 return np.asarray(expr.value, expr.dtype.numpy)
         case loop.Index():
             return np.asarray(number_of(expr.size, values), expr.dtype.numpy)
-    arguments = [evaluate(a, values) for a in expr.arguments]
+    arguments = [evaluate(a, values, known) for a in expr.arguments]
     if expr.function == "select":
         return op_named("where").reference(*arguments)
     if expr.function in ("cast", "bitcast"):
