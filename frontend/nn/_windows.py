@@ -7,7 +7,7 @@ many taps the windows are gathered and reduced."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -118,29 +118,27 @@ def windows_of(
 
 def window_sums(x: Tensor, windows: Windows) -> Tensor:
     """The sums over windows; padding counts as zero."""
-    if math.prod(windows.sizes) <= FEW_TAPS:
-        return one("window_sum", x, **windows.attributes)
-    for k in reversed(range(windows.rank)):
-        part = windows.along(k)
-        if windows.sizes[k] <= FEW_TAPS:
-            x = one("window_sum", x, **part.attributes)
-        else:
-            axis = x.ndim - windows.rank + k
-            x = ig.sum(gathered(x, axis, windows, k, 0.0), axis + 1)
-    return x
+    return _joined(x, windows, "window_sum", 0.0, ig.sum)
 
 
 def window_maxima(x: Tensor, windows: Windows) -> Tensor:
     """The largest elements of windows; padding never is one."""
+    return _joined(x, windows, "window_max", -math.inf, lambda g, axis: ig.max(g, axis)[0])
+
+
+def _joined(
+    x: Tensor, windows: Windows, op: str, outside: float, join: Callable[[Tensor, int], Tensor]
+) -> Tensor:
+    """Windows by an op; large ones dimension by dimension, and where one is large along a single
+    dimension, gathered and reduced by `join`."""
     if math.prod(windows.sizes) <= FEW_TAPS:
-        return one("window_max", x, **windows.attributes)
+        return one(op, x, **windows.attributes)
     for k in reversed(range(windows.rank)):
-        part = windows.along(k)
         if windows.sizes[k] <= FEW_TAPS:
-            x = one("window_max", x, **part.attributes)
+            x = one(op, x, **windows.along(k).attributes)
         else:
             axis = x.ndim - windows.rank + k
-            x = ig.max(gathered(x, axis, windows, k, -math.inf), axis + 1)[0]
+            x = join(gathered(x, axis, windows, k, outside), axis + 1)
     return x
 
 
