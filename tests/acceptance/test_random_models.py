@@ -18,7 +18,7 @@ from intaglio import optim
 from tests.acceptance.models import Array, Task, bits, differing, numbers, save
 from tests.acceptance.random_models import draw, module, recurrent
 
-QUICK, LONG = 1, 40
+QUICK, LONG = 2, 40
 
 
 class Fit(Task):
