@@ -1,0 +1,38 @@
+"""What the judge's figures must be, and the deviations from torch that have a reason."""
+
+FAULTS = ("error", "forward_bad", "grad_bad", "dtype_differs", "error_input_wrong_kind")
+"""What keeps an entry from being clean."""
+SILENT = ("forward_bad", "grad_bad", "dtype_differs")
+"""Faults that a user would not notice."""
+WHOLE = 500
+"""Clean entries of the whole database, eagerly; torch itself has 658 of 684."""
+NATIVE = 0.95
+"""Share of the float samples of the core list that run as machine code alone, by jit and from a file."""
+
+EXPLAINED: dict[str, str] = {}
+"""Entries with results or derivatives that differ from torch's in some sample, and why."""
+
+ACCEPTED: dict[str, str] = {}
+"""Entries of which an input that torch refuses is taken, and why."""
+
+
+def broken(label: str, report: dict) -> list[str]:
+    """The bars that one run of the judge breaks, a line each."""
+    found = []
+    faulty = {name: (counts, first) for name, (counts, first) in report["rows"].items() if any(k in counts for k in FAULTS)}
+    for name, (counts, first) in faulty.items():
+        silent = any(k in counts for k in SILENT)
+        if name not in EXPLAINED and (silent or report["tier1"]):
+            found.append(f"[{label}] {name}: {first}")
+    if report["tier1"]:
+        found += [f"[{label}] {name}: there is no such function" for name in report["missing"]]
+        for name, (counts, _) in report["rows"].items():
+            if counts.get("error_input_accepted") and name not in ACCEPTED:
+                found.append(f"[{label}] {name}: takes {counts['error_input_accepted']} inputs that torch refuses")
+        total = report["total"]
+        ran = [total.get(k, 0) for k in ("ran_native", "ran_host", "ran_otherwise")]
+        if sum(ran) and ran[0] < NATIVE * sum(ran):
+            found.append(f"[{label}] {ran[0]} of {sum(ran)} float samples ran as machine code alone; {NATIVE:.0%} must")
+    elif label == "eager" and not report["tenth"] and report["ops"] > 600 and report["clean"] < WHOLE:
+        found.append(f"[{label}] {report['clean']} entries are clean; {WHOLE} must be")
+    return found
