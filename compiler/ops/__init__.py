@@ -17,6 +17,7 @@ from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so regist
     prefix,
     reduce,
     slicing,
+    strided,
     transcendental,
     update,
     window,
