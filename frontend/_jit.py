@@ -23,14 +23,14 @@ from intaglio._core import Array, Tensor, counter_of, wrap
 from intaglio._kind import kind_of_array, kind_of_type
 from intaglio._modes import modes
 from intaglio._partition import Partition, partition
-from intaglio._places import copied, is_dense, store, zeros
+from intaglio._places import copied, is_dense, is_writable, share_memory, store, zeros
 from intaglio._reach import MISSING, same
 from intaglio._recorded import Recorded, StateRef, is_leaf, record
 from intaglio._scope import spot
 from intaglio._structure import flatten
 from intaglio._tape import Entry
 from intaglio._trace import Trace
-from intaglio.compiler.errors import GradientError
+from intaglio.compiler.errors import ArgumentError, GradientError
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.where import describe
 from intaglio.runtime.checked import NaNCheck
@@ -98,7 +98,7 @@ class _Form:
 
     def _compile(self) -> None:
         graph, extra, place = self.recorded.graph, self.extra, self.recorded.place
-        outputs = self.count + len(self.updates)
+        outputs = self.count + len(self.updates) + len(self.recorded.writes)
         self.part: Partition | None = None
         self.pull: Executable | None = None
         if extra is not None:
@@ -166,10 +166,14 @@ class _Form:
         """Execute on these arguments and the state."""
         arrays = [x._data if isinstance(x, Tensor) else x for x in leaves]
         states = self._state_arrays()
+        for number, _ in self.recorded.writes:
+            self._check_apart(number, arrays, states)
         outputs = self.executable.call(arrays, states)
         if not self._uncopied or self.updates or self.recorded.cleared:
             self._commit(states, outputs)
         results = [wrap(a, k) for a, k in zip(outputs, self.result_kinds, strict=False)]
+        if self.recorded.writes:
+            self._write_arguments(leaves, outputs)
         if self.extra is not None:
             self._record(leaves, results, outputs, rerun)
         return self.rebuild(results)
@@ -204,6 +208,27 @@ class _Form:
             array = outputs[self.count + k]
             ref.tensor._grad = wrap(array, ref.tensor._kind)
 
+    def _check_apart(self, number: int, arrays: Sequence[Any], states: Sequence[Array]) -> None:
+        """See that an argument that is written to is writable, and that no other sees the write:
+        in the trace they were apart."""
+        target, name = arrays[number], self.recorded.arguments[number]
+        if not is_writable(target):
+            raise ArgumentError(f"{self.name}: {name} is written to in place, and is read-only")
+        for k, other in enumerate((*arrays, *states)):
+            if k != number and share_memory(target, other):
+                raise ArgumentError(
+                    f"{self.name}: {name} is written to in place, and shares its memory with"
+                    " another argument or state: give a clone() of one of them"
+                )
+
+    def _write_arguments(self, leaves: Sequence[Any], outputs: list[Array]) -> None:
+        first = len(outputs) - len(self.recorded.writes) - len(self.part.kept if self.part else ())
+        for k, (number, _) in enumerate(self.recorded.writes):
+            target = leaves[number]
+            store(target._data if isinstance(target, Tensor) else target, outputs[first + k])
+            if isinstance(target, Tensor):
+                counter_of(target)[0] += 1
+
     def _record(
         self, leaves: Sequence[Any], results: list[Tensor], outputs: list[Array], rerun: Any
     ) -> None:
@@ -213,7 +238,7 @@ class _Form:
         operands = [*(leaves[k] for k in extra.arguments), *extra.tensors]
         entry = JitEntry(operands, [results[k] for k in extra.results], spot())
         entry.form, entry.saved = self, list(kept)
-        entry.rerun = rerun if not self.updates else None
+        entry.rerun = rerun if not (self.updates or self.recorded.writes) else None
 
 
 def _dense(ref: StateRef) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,16 @@ from intaglio._core import Array, Tensor, counter_of, wrap
 from intaglio._kind import kind_of_array
 from intaglio._recorded import Recorded, StateRef, is_leaf, record
 from intaglio._structure import flatten
+from intaglio._trace import live
 from intaglio.compiler.errors import ArgumentError, TraceError
-from intaglio.compiler.ir import Function, Program as IRProgram, State
+from intaglio.compiler.ir import Function, Graph, Program as IRProgram, State
 from intaglio.compiler.passes.unread import unread_gradients
 from intaglio.runtime.structure import builder
 
 if TYPE_CHECKING:
     from intaglio.runtime.device.device import Device
+
+LOG = logging.getLogger("intaglio")
 
 
 class Program:
@@ -42,6 +46,8 @@ class Program:
         if not name.isidentifier():
             raise ArgumentError(f"trace: {name!r} is no name of a function")
         made = record(name, function, args, kwargs, grad=True, zero_gradients=True)
+        if made.writes:
+            made.graph = _without_writes(name, made)
         reads = tuple(self._state_name(ref, made) for ref in made.reads)
         updates = tuple(self._state_name(ref, made) for ref in made.updates)
         self._functions[name] = Function(
@@ -201,6 +207,16 @@ class Program:
             raise TraceError("save: the program has no function; add one with trace")
         values = {name: self._states[name].peek() for name in self.ir.state}
         write(path, self.ir, values, dict(metadata or {}))
+
+
+def _without_writes(name: str, made: Recorded) -> Graph:
+    """The graph without what it writes to its arguments; says so."""
+    from intaglio._trace_errors import kept_to_itself
+
+    for number, place in made.writes:
+        LOG.warning(kept_to_itself(name, made.arguments[number], place))
+    graph = made.graph
+    return live(graph.replace(outputs=graph.outputs[: len(graph.outputs) - len(made.writes)]))
 
 
 def executable_of(function: Function, label: str = "", place: Device | None = None) -> Any:

@@ -14,6 +14,7 @@ from intaglio._core import Array, wrap
 from intaglio._kind import Kind, kind_of, kind_of_array, kind_of_type
 from intaglio._places import place_of, to_host, zeros
 from intaglio._reach import Reached
+from intaglio._scope import Spot
 from intaglio._structure import describe
 from intaglio._tensor import Tensor
 from intaglio._trace import (
@@ -112,6 +113,9 @@ class Recorded:
     grad_dependent: list[tuple[Tensor, bool]] = field(default_factory=list)
     extra: Any = None
     place: Device | None = None  # where it runs: where its tensors lie
+    writes: list[tuple[int, Spot]] = field(default_factory=list)
+    """Arguments that were written to in place, by number, and where: their new values are outputs
+    behind those of `updates`."""
 
 
 def is_leaf(value: Any) -> bool:
@@ -179,7 +183,7 @@ def record(
                 made.append(traced_like(trace, kind, wants and requires_grad, path))
                 leaf_names.append(path)
             stand_ins += made
-            trace.arguments.update(map(id, made))
+            trace.arguments.update((id(t), t._data) for t in made)
             given.append(_rebuilt(value, iter(made)))
         outcome = function(
             *given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True))
@@ -188,13 +192,15 @@ def record(
         output_structure, result_leaves = describe(outcome, _is_result, "", f"{name}: the result")
         tensors = [_as_result(leaf) for _, leaf in result_leaves]
         extra = after(trace, stand_ins, tensors) if after is not None else None
+        writes = _argument_writes(trace, stand_ins)
         recording = trace.finish(tensors)
         dependent = [
             (s.tensor, s.grad is None)
             for s in trace.snapshots.values()
             if id(s.tensor) in trace.grad_read
         ]
-    made_ = _assemble(recording, len(stand_ins), extra)
+    made_ = _assemble(recording, len(stand_ins), [value for _, _, value in writes], extra)
+    made_.writes = [(k, place) for k, place, _ in writes]
     made_.arguments, made_.parameters = tuple(leaf_names), tuple(used)
     made_.results = _result_names([path for path, _ in result_leaves])
     made_.input_structure = ("tuple", tuple(parts))
@@ -270,7 +276,22 @@ def _check_plain(name: str, reached: Reached) -> None:
         )
 
 
-def _assemble(recording: Recording, arguments: int, extra: Any) -> Recorded:
+def _argument_writes(trace: Trace, stand_ins: Sequence[Tensor]) -> list[tuple[int, Spot, Value]]:
+    """The arguments that hold other values than they were given."""
+    made = []
+    for k, tensor in enumerate(stand_ins):
+        if id(tensor) in trace.written and trace.read(tensor) is not trace.arguments[id(tensor)]:
+            if tensor._node is not None or tensor._kind.type != trace.arguments[id(tensor)].type:
+                from intaglio._trace_errors import taped_argument
+
+                raise taped_argument(tensor, trace.written[id(tensor)])
+            made.append((k, trace.written[id(tensor)], trace.read(tensor)))
+    return made
+
+
+def _assemble(
+    recording: Recording, arguments: int, writes: Sequence[Value], extra: Any
+) -> Recorded:
     """The graph with only the states that it reads or updates."""
     builder: Builder = recording.builder
     references = {id(c.value): _reference(c, recording) for c in recording.captures}
@@ -280,7 +301,7 @@ def _assemble(recording: Recording, arguments: int, extra: Any) -> Recorded:
         updates.append((StateRef(owner, True) if owner is not None else StateRef(tensor), value))
     updates += [(StateRef(tensor, True), value) for tensor, value in recording.gradients]
     extra_values = list(extra.values) if extra is not None else []
-    outputs = [*recording.results, *(v for _, v in updates), *extra_values]
+    outputs = [*recording.results, *(v for _, v in updates), *writes, *extra_values]
     graph = live(builder.graph(outputs))
     used = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
     inputs = list(builder.inputs)

@@ -104,7 +104,8 @@ class Trace:
         self.block, self.lift, self.zero_gradients = block, lift, zero_gradients
         self.lifted: dict[int, tuple[Tensor, Value]] = {}  # what a block reads from around it
         self.known: set[Value] = set()
-        self.arguments: set[int] = set()  # the stand-ins, which outlive the trace
+        self.arguments: dict[int, Value] = {}  # the stand-ins, which outlive the trace
+        self.written: dict[int, Spot] = {}  # those written to, and where first
         self.captures: dict[int, Capture] = {}
         self.snapshots: dict[int, Snapshot] = {}
         self.assigned: set[int] = set()
@@ -162,9 +163,8 @@ class Trace:
     def touch(self, tensor: Tensor) -> None:
         """A tensor is about to be written."""
         if id(tensor) in self.arguments:
-            from intaglio._trace_errors import written_argument
-
-            raise written_argument(tensor)
+            self.written.setdefault(id(tensor), spot())
+            return
         if self.read(tensor) is not tensor._data:
             from intaglio._trace_errors import at
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intaglio._core import Tensor
-from intaglio._scope import source_line, spot, where_of
+from intaglio._scope import Spot, source_line, spot, where_of
 from intaglio.compiler.errors import TraceError
 from intaglio.compiler.ir import Value
 
@@ -70,9 +70,23 @@ def symbolic(what: str) -> TraceError:
     )
 
 
-def written_argument(tensor: Tensor) -> TraceError:
-    """For traced code that writes to an argument."""
-    return at(
-        f"the argument {tensor._kind}, or a view of it, is written to in place, and the caller's"
-        " own tensor would not see that: write to a clone() of it, or return the new value"
+def taped_argument(tensor: Tensor, place: Spot) -> TraceError:
+    """For traced code that writes to an argument what the caller's tensor cannot become."""
+    text = source_line(place)
+    made = TraceError(
+        f"the argument {tensor._kind}, or a view of it, is written to in place with a value that"
+        " requires grad or has another type, and the caller's own tensor would not take that over:"
+        " write to a clone() of it, or return the new value"
+        f" ({where_of(place)}{': ' + text if text else ''})"
+    )
+    made.located = True
+    return made
+
+
+def kept_to_itself(name: str, tensor: str, place: Spot) -> str:
+    """The remark on a write to an argument that callers of a program do not see."""
+    return (
+        f"trace: {name} writes in place to its argument {tensor}: the program writes to a copy of"
+        " its own, which its callers do not see; return the new value, or keep it in a buffer"
+        f" ({where_of(place)})"
     )

@@ -332,12 +332,47 @@ def clears(x: ig.Tensor) -> ig.Tensor:
 
 
 @pytest.mark.parametrize("function", [grows, clears])
-def test_writing_to_an_argument_is_refused(function: Callable[..., Any]) -> None:
-    told = rf"written to in place.*clone.*{HERE}:{line_of(function)}"
+def test_writing_to_an_argument_reaches_the_caller_of_a_compiled_function(
+    function: Callable[..., Any],
+) -> None:
+    start = np.arange(6, dtype=np.float32).reshape(2, 3)
+    eager, compiled, array = ig.tensor(start), ig.tensor(start), start.copy()
+    want = bits(function(eager))
+    fast = ig.jit(function)
+    assert bits(fast(compiled)) == want and bits(compiled) == bits(eager)
+    assert compiled._version == 1
+    assert bits(fast(array)) == want and np.array_equal(array, eager.numpy())
+
+
+@pytest.mark.parametrize("function", [grows, clears])
+def test_a_program_writes_to_a_copy_of_its_argument_and_says_so(
+    function: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = ig.trace(function, ig.spec((2, 3)))
+    told = rf"writes in place to its argument x.*do not see.*{HERE}:{line_of(function)}"
+    assert re.search(told, caplog.text)
+    start = np.arange(6, dtype=np.float32).reshape(2, 3)
+    given = start.copy()
+    assert bits(save(program, tmp_path)(given)) == bits(function(ig.tensor(start)))
+    assert np.array_equal(given, start)
+
+
+def test_writes_to_an_argument_that_its_caller_cannot_take_over_are_refused() -> None:
+    scale = ig.ones(3, requires_grad=True)
+
+    def scales(x: ig.Tensor) -> ig.Tensor:
+        return x.add_(scale)  # line of scales
+
+    told = rf"requires grad.*clone.*{HERE}:{line_of(scales)}"
     with pytest.raises(ig.TraceError, match=told):
-        ig.trace(function, SPEC)
-    with pytest.raises(ig.TraceError, match=told):
-        ig.jit(function)(ig.ones(2, 3))
+        ig.jit(scales)(ig.ones(2, 3))
+    base = ig.zeros(4)
+    with pytest.raises(ig.ArgumentError, match="shares its memory"):
+        ig.jit(lambda x, y: x.add_(y))(base[:3], base[1:])
+    frozen = np.ones((2, 3), np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises(ig.ArgumentError, match="read-only"):
+        ig.jit(grows)(frozen)
 
 
 def test_an_error_in_a_trace_leaves_every_tensor_as_it_was() -> None:
