@@ -360,12 +360,12 @@ def test_a_program_writes_to_a_copy_of_its_argument_and_says_so(
 def test_writes_to_an_argument_that_its_caller_cannot_take_over_are_refused() -> None:
     scale = ig.ones(3, requires_grad=True)
 
-    def scales(x: ig.Tensor) -> ig.Tensor:
-        return x.add_(scale)  # line of scales
+    def gathers(x: ig.Tensor) -> ig.Tensor:
+        return x.add_(scale)  # line of gathers
 
-    told = rf"requires grad.*clone.*{HERE}:{line_of(scales)}"
+    told = rf"requires grad.*clone.*{HERE}:{line_of(gathers)}"
     with pytest.raises(ig.TraceError, match=told):
-        ig.jit(scales)(ig.ones(2, 3))
+        ig.jit(gathers)(ig.ones(2, 3))
     base = ig.zeros(4)
     with pytest.raises(ig.ArgumentError, match="shares its memory"):
         ig.jit(lambda x, y: x.add_(y))(base[:3], base[1:])
