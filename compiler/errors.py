@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import builtins
 
+import numpy as np
+
 
 class Error(Exception):
     """Base of every error that intaglio raises on purpose. `located`: its text names a line."""
@@ -30,6 +32,11 @@ class IndexError(Error, builtins.IndexError):
 
 class GradientError(Error, RuntimeError):
     """A derivative that was asked for and does not exist, or whose saved operand was changed."""
+
+
+class LinAlgError(Error, np.linalg.LinAlgError, RuntimeError):
+    """A matrix that has no such factor, inverse or solution, or an iteration that did not
+    converge."""
 
 
 class NaNError(Error, FloatingPointError):

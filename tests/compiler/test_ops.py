@@ -10,7 +10,7 @@ import pytest
 from intaglio.compiler import loop
 from intaglio.compiler.dims import Dim, Symbol, loop_variable, substitute
 from intaglio.compiler.dtypes import boolean, float32, float64, int32, uint32
-from intaglio.compiler.errors import Error
+from intaglio.compiler.errors import Error, GradientError
 from intaglio.compiler.interpret import interpret
 from intaglio.compiler.ir import Graph
 from intaglio.compiler.op import OPS, Builder, op_named, result_types
@@ -127,7 +127,11 @@ def test_integers_get_no_derivative_and_needs_are_respected(name):
         dys = [b.like(1.0, y) if y.type.dtype.is_floating_point else None for y in ys]
         for k in range(len(xs)):
             needs = [n == k for n in range(len(xs))]
-            found = op_named(name).vjp(b, dys, ys, xs, needs, **case.attributes)
+            try:
+                found = op_named(name).vjp(b, dys, ys, xs, needs, **case.attributes)
+            except GradientError as error:
+                assert "no derivative" in str(error)  # said, not zero in silence
+                continue
             assert len(found) == len(xs)
             for x, dx in zip(xs, found, strict=True):
                 if not x.type.dtype.is_floating_point:
