@@ -91,12 +91,11 @@ def _run(node: Node, operands: list[Array], sizes: Mapping[str, int]) -> tuple[A
     try:
         evaluate = _evaluate.get()
         if evaluate is not None:
-            made: Any = evaluate(node.op, operands, attributes)
+            results = evaluate(node.op, operands, attributes)
         else:
-            made = op_named(node.op).reference(*operands, **attributes)
+            results = op_named(node.op).results(*operands, **attributes)
     except Error as error:
-        raise located(error, node.where) from None
-    results: tuple[Array, ...] = made if isinstance(made, tuple) else (made,)
+        raise located(error, node.where) from error.__cause__
     if observer is not None:
         observer.end(node, operands, results)
     return results

@@ -61,25 +61,36 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class HostLaunch:
+    """A call into Python (by its number in `Lowered.hosts`): operands and results by pointer, and
+    its step."""
+
+    host: int
+    pointers: tuple[Pointer, ...]
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchLoop:
     """Launches that are repeated `length` times."""
 
     length: Size
-    body: tuple[Launch | LaunchLoop, ...]
+    body: tuple[Launch | HostLaunch | LaunchLoop, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ConcreteLaunch:
-    """A launch for given sizes; `pointers` are pairs of a buffer's number and a byte offset."""
+    """A launch for given sizes; `pointers` are pairs of a buffer's number and a byte offset. A call
+    into Python has no grid."""
 
-    launch: Launch
+    launch: Launch | HostLaunch
     pointers: tuple[tuple[int, int], ...]
     grid: tuple[int, int]
     scratch: int
 
 
 def concrete(
-    launches: Sequence[Launch | LaunchLoop],
+    launches: Sequence[Launch | HostLaunch | LaunchLoop],
     sizes: Mapping[str, int],
     rounds: tuple[int, ...] = (),
 ) -> Iterator[ConcreteLaunch]:
@@ -88,6 +99,10 @@ def concrete(
         if isinstance(item, LaunchLoop):
             for k in range(evaluate(item.length, sizes)):
                 yield from concrete(item.body, sizes, (*rounds, k))
+            continue
+        if isinstance(item, HostLaunch):
+            pointers = tuple(_resolved(p, rounds, sizes) for p in item.pointers)
+            yield ConcreteLaunch(item, pointers, (0, 0), 0)
             continue
         across, down = (evaluate(g, sizes) for g in item.grid)
         if across > 0 and down > 0:

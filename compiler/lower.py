@@ -64,6 +64,7 @@ def lower(
         nanoseconds=lowering.timeline.nanoseconds,
         packs=lowering.packings.specs(),
         launches=lowering.launches(),
+        hosts=tuple(lowering.hosts),
     )
 
 

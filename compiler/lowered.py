@@ -10,7 +10,8 @@ import numpy as np
 
 from intaglio.compiler.dims import Size
 from intaglio.compiler.dtypes import DType
-from intaglio.compiler.launch import Launch, LaunchLoop
+from intaglio.compiler.launch import HostLaunch, Launch, LaunchLoop
+from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places
 
 
@@ -33,7 +34,8 @@ class BufferSpec:
     """One entry of the array of pointers that the function takes.
 
     `kind`: `input` (of the graph, by `index`), `output`, `temp` (placed in the arena), `constant`
-    (by `index` in `Lowered.constants`), `packed` (by `index` in `Lowered.packs`).
+    (by `index` in `Lowered.constants`), `packed` (by `index` in `Lowered.packs`), `host` (the
+    function that makes the calls into Python).
     `first` and `last` are the steps that touch it. An output may lie in the memory of the input
     `may_alias`: no step reads that input afterwards."""
 
@@ -60,13 +62,28 @@ class PackSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A call into Python: the op, its attributes, the operands' and results' types, and the number
+    of its node. Its operands and results lie row-major, in this order."""
+
+    op: str
+    attributes: tuple[tuple[str, object], ...]
+    operands: tuple[TensorType, ...]
+    results: tuple[TensorType, ...]
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lowered:
     """A function as text: the translation units, the entry point's name, what `dims[]` and
     `buffers[]` hold in order, bytes of scratch per thread, and what is known of the steps.
 
     `nodes` gives, for the number in an error record, the op and the places of the node. For CUDA
     `launches` is the plan by which the host runs the kernels, and `scratch_bytes` what the largest
-    grid needs; there is no entry point."""
+    grid needs; there is no entry point.
+
+    `hosts` are the calls into Python, by number: the function makes them through the pointer in the
+    buffer of the kind `host`, on the thread that called it."""
 
     sources: tuple[str, ...]
     entry: str
@@ -78,4 +95,5 @@ class Lowered:
     nodes: tuple[tuple[str, Places], ...]
     nanoseconds: Size
     packs: tuple[PackSpec, ...] = ()
-    launches: tuple[Launch | LaunchLoop, ...] = ()
+    launches: tuple[Launch | HostLaunch | LaunchLoop, ...] = ()
+    hosts: tuple[HostSpec, ...] = ()

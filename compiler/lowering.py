@@ -14,8 +14,9 @@ from intaglio.compiler.dims import Size, maximum
 from intaglio.compiler.dtypes import dtype_of
 from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Literal, Node, Value
-from intaglio.compiler.launch import Launch, LaunchLoop
+from intaglio.compiler.launch import HostLaunch, Launch, LaunchLoop
 from intaglio.compiler.loop import Buffer, Kernel, Unfusable
+from intaglio.compiler.lowered import HostSpec
 from intaglio.compiler.op import Op, op_named
 from intaglio.compiler.packing import Packings
 from intaglio.compiler.passes.early import checked_values, early, is_look
@@ -63,6 +64,9 @@ class Lowering:
         self.packings = Packings(packable, self.memory)
         self.texts: dict[str, str] = {}
         self.nodes: list[tuple[str, Places]] = []
+        self.hosts: list[HostSpec] = []
+        self.caller: int | None = None
+        """The buffer that holds the function which makes the calls into Python."""
         self.scratch: Size = 0
         self.views: dict[Value, View] = {}
         self.inputs: list[int] = []
@@ -95,7 +99,7 @@ class Lowering:
         for value, view in zip(self.graph.outputs, self._outputs, strict=True):
             self._deliver(value, view)
 
-    def launches(self) -> tuple[Launch | LaunchLoop, ...]:
+    def launches(self) -> tuple[Launch | HostLaunch | LaunchLoop, ...]:
         """What a device has to launch; nothing where the text runs its steps itself."""
         return ()
 

@@ -14,7 +14,7 @@ from intaglio.compiler.codegen.numbers import C_TYPES
 from intaglio.compiler.dims import Size, maximum
 from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Node
-from intaglio.compiler.launch import Launch, LaunchLoop, Pointer, Turn
+from intaglio.compiler.launch import HostLaunch, Launch, LaunchLoop, Pointer, Turn
 from intaglio.compiler.loop import Buffer, Kernel, symbol_of
 from intaglio.compiler.lowering import NAME, numbers_of, same_places
 from intaglio.compiler.lowering_order import OrderLowering
@@ -50,7 +50,7 @@ class CudaLowering(OrderLowering):
         super().__init__(graph, size_names, None, (), in_place)
         self._layout = CudaCall.layout
 
-    def launches(self) -> tuple[Launch | LaunchLoop, ...]:
+    def launches(self) -> tuple[Launch | HostLaunch | LaunchLoop, ...]:
         """The plan of launches."""
         return tuple(self._plan(self.timeline.items, ()))
 
@@ -133,8 +133,8 @@ class CudaLowering(OrderLowering):
 
     def _plan(
         self, items: Sequence[Batch | LoopStep], loops: tuple[LoopStep, ...]
-    ) -> list[Launch | LaunchLoop]:
-        found: list[Launch | LaunchLoop] = []
+    ) -> list[Launch | HostLaunch | LaunchLoop]:
+        found: list[Launch | HostLaunch | LaunchLoop] = []
         for item in items:
             if isinstance(item, LoopStep):
                 body = tuple(self._plan(item.items, (*loops, item)))
@@ -143,10 +143,12 @@ class CudaLowering(OrderLowering):
                 found += [self._launch(call, loops) for call in item.calls]
         return found
 
-    def _launch(self, call: Call, loops: tuple[LoopStep, ...]) -> Launch:
+    def _launch(self, call: Call, loops: tuple[LoopStep, ...]) -> Launch | HostLaunch:
         assert isinstance(call, CudaCall)
         layout = call.layout
         pointers = tuple(self._pointer(view, loops) for view in call.views)
+        if call.host is not None:
+            return HostLaunch(call.host, pointers, call.number)
         return Launch(
             call.function,
             pointers,

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from intaglio.compiler.dims import Size, maximum
 from intaglio.compiler.dtypes import uint8
-from intaglio.compiler.ir import Graph, Node
+from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.loop import Buffer, Unfusable
+from intaglio.compiler.lowered import HostSpec
 from intaglio.compiler.lowering import NAME, kernel_of, numbers_of, same_places
 from intaglio.compiler.lowering_loops import LoopLowering
 from intaglio.compiler.op import op_named
@@ -18,7 +19,7 @@ from intaglio.compiler.packing import packed_buffer, packing_of
 from intaglio.compiler.schedule.conv_kernels import convolution_kernels
 from intaglio.compiler.schedule.convolution import group_convolution
 from intaglio.compiler.schedule.products import product_of_group
-from intaglio.compiler.schedule.storage import View
+from intaglio.compiler.schedule.storage import View, dense
 from intaglio.compiler.schedule.template import TemplateResult
 from intaglio.compiler.steps import Call
 from intaglio.compiler.types import TensorType
@@ -26,6 +27,8 @@ from intaglio.compiler.where import Places
 
 CONVOLUTIONS = frozenset({"conv", "conv_input", "conv_weight"})
 """The templates that `schedule.convolution` describes."""
+HOST_NANOSECONDS = 10_000
+"""What a call into Python costs at least."""
 
 
 class TemplateLowering(LoopLowering):
@@ -41,6 +44,9 @@ class TemplateLowering(LoopLowering):
             return
         if kind in CONVOLUTIONS:
             self._convolution(graph, node, where)
+            return
+        if kind == "host":
+            self._host(node, where)
             return
         raise Unfusable(f"no schedule for {node.op}")
 
@@ -74,6 +80,61 @@ class TemplateLowering(LoopLowering):
         for value, _, view in results:
             self.views[value] = view
         self._steps(graph, kernels, made.buffers, places, made.same, where)
+
+    def _host(self, node: Node, where: Places) -> None:
+        """A call into Python: operands and results lie row-major."""
+        if self.caller is None:
+            self.caller = self.memory.add("host", 0, TensorType(uint8, (0,)))
+        operands = [self._row_major(v) for v in node.inputs]
+        results = []
+        for value in node.outputs:
+            place = self._place(value)
+            if not place.is_dense(value.type.shape):
+                place = self._fresh(value)
+            results.append(place)
+        self.nodes.append((node.op, node.where))
+        number = len(self.nodes) - 1
+        self.hosts.append(
+            HostSpec(
+                node.op,
+                tuple(node.attributes.items()),
+                tuple(v.type for v in node.inputs),
+                tuple(v.type for v in node.outputs),
+                number,
+            )
+        )
+        self._append(
+            Call(
+                "",
+                (*operands, *results),
+                numbers_of(operands),
+                numbers_of(results),
+                1,
+                sum((v.type.bytes for v in (*node.inputs, *node.outputs)), start=HOST_NANOSECONDS),
+                (node.op,),
+                where,
+                number,
+                check=True,
+                host=len(self.hosts) - 1,
+            )
+        )
+        for value, place in zip(node.outputs, results, strict=True):
+            self._copy(value, place, self.views[value])
+
+    def _row_major(self, value: Value) -> View:
+        """Where a value lies row-major; it is copied if it does not yet."""
+        view = self.views[value]
+        if view.is_dense(value.type.shape) and not view.blocks:
+            return view
+        place = self._fresh(value)
+        self._copy(value, view, place)
+        return place
+
+    def _fresh(self, value: Value) -> View:
+        """New memory for a value."""
+        number = self.memory.temporary(value.type)
+        self.timeline.born(number)
+        return View(number, 0, dense(value.type.shape))
 
     def _workspace(self, size: Size) -> list[View]:
         """A temporary of so many bytes, if any."""

@@ -110,6 +110,11 @@ class Op:
         """The meaning, in NumPy: the oracle of the tests and the fallback without a compiler."""
         raise NotImplementedError(f"{self.name} lacks its reference")
 
+    def results(self, *arrays: Array, **attributes: Any) -> tuple[Array, ...]:
+        """What `reference` gives, always as a tuple."""
+        made = self.reference(*arrays, **attributes)
+        return made if isinstance(made, tuple) else (made,)
+
     def vjp(
         self,
         g: Ops[V],

@@ -54,7 +54,8 @@ class Call:
     """One kernel applied to memory: views of buffers in the order of its parameters (workspaces
     among them), how many chunks it has, and the number for its errors. `same_place` holds pairs of
     a buffer that it writes and one that it reads, which may be the same memory. One that `copies`
-    puts every element where it was, and is left out where both are the same memory."""
+    puts every element where it was, and is left out where both are the same memory. A call into
+    Python has its number in `host`, and no function; like a check it may fail."""
 
     function: str
     views: tuple[View, ...]
@@ -69,6 +70,7 @@ class Call:
     check: bool = False
     copies: bool = False
     number: int = -1
+    host: int | None = None
 
 
 @dataclass
@@ -171,6 +173,11 @@ class Timeline:
         """The first and last step that touch a buffer; (0, -1) when none does."""
         return self._spans.get(number, (0, -1))
 
+    @property
+    def leaves(self) -> bool:
+        """Whether there are calls into Python."""
+        return any(map(leaves, self.items))
+
     def calls(self) -> list[Call]:
         """Every call, in order."""
         return _calls(self.items)
@@ -181,6 +188,11 @@ class Timeline:
             StepInfo(c.function, c.number, c.ops, c.where, c.reads, c.writes, c.nanoseconds)
             for c in self.calls()
         )
+
+
+def leaves(item: Batch | LoopStep) -> bool:
+    """Whether a step, or a loop of steps, has a call into Python."""
+    return any(call.host is not None for call in _calls([item]))
 
 
 def _calls(items: Sequence[Batch | LoopStep]) -> list[Call]:

@@ -20,6 +20,7 @@ from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.op import Op, located, op_named, result_types
 from intaglio.compiler.ops.control import CustomVjp, Scan
 from intaglio.compiler.ops.elementwise import Elementwise
+from intaglio.compiler.ops.host import HostCall
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places
 from intaglio.runtime.arrays import Array
@@ -61,6 +62,8 @@ def evaluator(
     that apply the same op again: a call of it checks nothing but indices."""
     rule = op_named(op)
     results = result_types(rule, types, attributes)
+    if isinstance(rule, HostCall):
+        return lambda *arrays: rule.results(*arrays, **attributes)
     if numpy_is_exact(rule, types, results):
         if not types:
             return _made_once(rule, attributes)
@@ -102,7 +105,7 @@ def graph_evaluator(graph: Graph, of: Callable[..., Evaluator] = evaluator) -> E
             try:
                 values += step(*[values[k] for k in operands])
             except Error as error:
-                raise located(error, where) from None
+                raise located(error, where) from error.__cause__
             for k in done:
                 values[k] = None
         return tuple([values[k] for k in outputs])

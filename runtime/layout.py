@@ -26,7 +26,7 @@ REUSED: Final = 1 << 16
 """Bytes from which a result's memory is used again once its caller has dropped it: touching fresh
 pages costs more than most kernels."""
 ALIGNMENT: Final = 64
-KINDS: Final = {"input", "output", "temp", "constant", "packed"}
+KINDS: Final = {"input", "output", "temp", "constant", "packed", "host"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from typing import Any, Final
 import numpy as np
 
 from intaglio.compiler.errors import InterruptedError, MemoryError
-from intaglio.compiler.lowered import BufferSpec
+from intaglio.compiler.lowered import BufferSpec, Lowered
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.build import open_library
+from intaglio.runtime.hosts import FAILED, HostCalls
 from intaglio.runtime.layout import ALIGNMENT, Layout, Planner, Result
 from intaglio.runtime.packed import Held, PackedOperands, PackedStates
 from intaglio.runtime.pool import WATCHED, Context, Entry, failure, with_moves
@@ -78,7 +79,7 @@ class NativeForm:
     def is_plain(self) -> bool:
         """Whether there are arguments and results alone: no states, updates or packed copies."""
         plain = not self._states and not self._in_place and not self.planner.stages
-        return plain and not self.lowered.packs
+        return plain and not self.lowered.packs and not self.lowered.hosts
 
     def is_quick(self, sizes: Sizes) -> bool:
         """Whether a call with these sizes was too quick for Ctrl-C to matter."""
@@ -86,7 +87,7 @@ class NativeForm:
 
     def frame(self, layout: Layout, threads: int) -> Frame:
         """A new frame, made ready for a layout."""
-        made = Frame(len(self.lowered.buffers), len(self._states))
+        made = Frame(self.lowered, len(self._states))
         made.fit(layout, threads, self._constants, self.lowered.buffers)
         return made
 
@@ -105,7 +106,7 @@ class NativeForm:
         try:
             frame = self._frames.pop()
         except builtins.IndexError:
-            frame = Frame(len(self.lowered.buffers), len(self._states))
+            frame = Frame(self.lowered, len(self._states))
         try:
             if frame.layout is not layout or frame.context.threads != count:
                 self.planner.admit(sizes, count)
@@ -189,7 +190,10 @@ class NativeForm:
                 raise InterruptedError("stopped by Ctrl-C; no state was changed") from None
             raise
         if status:
-            error = failure(context.error, [where for _, where in self.lowered.nodes])
+            if frame.hosts is not None and context.error.kind == FAILED:
+                error = frame.hosts.failure(self.lowered.nodes)
+            else:
+                error = failure(context.error, [where for _, where in self.lowered.nodes])
             context.clear()
             raise error
 
@@ -214,12 +218,14 @@ def _entry_point(library: ctypes.CDLL, name: str) -> Entry:
 
 class Frame:
     """What one call in flight owns. `pointers` and `sizes` are the addresses that the function
-    gets; `seen` the arrays of states whose pointers are in place, `stable` what stood for them,
-    `held` the packed copies' serial."""
+    gets; `hosts` makes its calls into Python; `seen` the arrays of states whose pointers are in
+    place, `stable` what stood for them, `held` the packed copies' serial."""
 
-    def __init__(self, buffers: int, states: int) -> None:
+    def __init__(self, lowered: Lowered, states: int) -> None:
         self.context = Context()
-        self.table = (ctypes.c_void_p * buffers)()
+        self.hosts = HostCalls(lowered.hosts) if lowered.hosts else None
+        self._names = lowered.size_names
+        self.table = (ctypes.c_void_p * len(lowered.buffers))()
         self.pointers = ctypes.addressof(self.table)
         self.seen: list[Array | None] = [None] * states
         self.stable: object = None
@@ -255,6 +261,9 @@ class Frame:
         for slot, spec in enumerate(buffers):
             if spec.kind == "constant":
                 self.table[slot] = address(constants[spec.index])
+            elif spec.kind == "host" and self.hosts is not None:
+                self.hosts.fit(dict(zip(self._names, layout.sizes, strict=True)))
+                self.table[slot] = self.hosts.address
         self.layout = layout
 
     def turn(self, layout: Layout) -> None:

@@ -122,6 +122,8 @@ def _reader(hint: Any) -> Reader:
     origin = get_origin(hint)
     if origin is Union or origin is python_types.UnionType:
         return _union_reader(hint)
+    if hint is object:
+        return _read_plain
     if origin is tuple:
         return _tuple_reader(hint, get_args(hint))
 
@@ -138,6 +140,19 @@ def _reader(hint: Any) -> Reader:
         raise PlanError(f"{str(data)[:40]!r} is no {hint}")
 
     return read
+
+
+def _read_plain(data: Any, dims: Mapping[str, Dim]) -> Any:
+    """An attribute of an op, which tells itself what it is."""
+    if data is None or isinstance(data, bool | int | str):
+        return data
+    if isinstance(data, list):
+        return tuple([_read_plain(item, dims) for item in data])
+    if isinstance(data, dict):
+        for hint, name in ((float, "float"), (Dim, "size"), (DType, "dtype"), (Literal, "array")):
+            if name in data and (len(data) == 1 or hint is Literal):
+                return _decode_object(hint, data, dims)
+    raise PlanError(f"{str(data)[:40]!r} is no attribute")
 
 
 def _union_reader(hint: Any) -> Reader:

@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from intaglio.compiler.codegen.head import C_HEAD, CUDA_HEAD, PARTS
+from intaglio.compiler.codegen.head import C_HEAD, CUDA_HEAD, HOST, PARTS
 from intaglio.compiler.codegen.numbers import bracketed, size_text
 from intaglio.compiler.dims import Size, Symbol
 from intaglio.compiler.loop import symbol_of
 from intaglio.compiler.schedule.storage import View
-from intaglio.compiler.steps import Batch, Call, LoopStep, Memory, Timeline
+from intaglio.compiler.steps import Batch, Call, LoopStep, Memory, Timeline, leaves
 
 UNIT_WORK: Final = 100
 """Block operations in one translation unit; gcc takes about two milliseconds for each."""
@@ -43,6 +43,7 @@ class Lowered(Protocol):
     texts: dict[str, str]
     timeline: Timeline
     memory: Memory
+    caller: int | None
 
     @property
     def dims(self) -> Mapping[str, int]:
@@ -62,12 +63,13 @@ def function_sources(lowered: Lowered, target: str, certain: int | None = None) 
     if target == "cuda":
         starts = range(0, max(len(kernels), 1), CUDA_KERNELS)
         return tuple("\n".join([CUDA_HEAD, *kernels[k : k + CUDA_KERNELS]]) for k in starts)
-    body = lowered.packings.text(NAME) + _Body(lowered, certain).text()
+    printed = (_Pieces if lowered.timeline.leaves else _Body)(lowered, certain)
+    body = lowered.packings.text(NAME) + printed.text()
     units = _units(kernels)
     if len(units) <= 1:
         return ("\n".join([C_HEAD, "#define IG_KERNEL static", *kernels, PARTS, body]),)
     hidden = '#define IG_KERNEL __attribute__((visibility("hidden")))'
-    names = sorted({c.function for c in lowered.timeline.calls()})
+    names = sorted({c.function for c in lowered.timeline.calls() if c.host is None})
     declared = [
         f"IG_KERNEL void {n}(const ig_worker *, const void *, int64_t, int64_t);" for n in names
     ]
@@ -107,7 +109,6 @@ class _Body:
     def text(self) -> str:
         """The body and the entry point."""
         self._items(self._lowered.timeline.items)
-        work = self._size(self._lowered.timeline.nanoseconds)
         return "\n".join(
             [
                 "IG_ONCE static int ig_f0_body(ig_worker *w, const void *args) {",
@@ -117,15 +118,24 @@ class _Body:
                 *self._lines,
                 "  return 0;",
                 "}",
-                "int ig_f0(const ig_ctx *ctx, void *const *buffers, const int64_t *dims);",
-                "int ig_f0(const ig_ctx *ctx, void *const *buffers, const int64_t *dims) {",
+                *self._head(),
                 "  const ig_args args = {buffers, dims, 0};",
-                f"  const int small = {work} < {WORTH_THREADS};",
+                self._small(),
                 "  return ctx->run(ctx, ig_f0_body, &args, small ? 1 : 0);",
                 "}",
                 "",
             ]
         )
+
+    def _head(self) -> list[str]:
+        """The head of the entry point."""
+        head = "int ig_f0(const ig_ctx *ctx, void *const *buffers, const int64_t *dims)"
+        return [f"{head};", f"{head} {{"]
+
+    def _small(self) -> str:
+        """Whether one thread is enough."""
+        work = self._size(self._lowered.timeline.nanoseconds)
+        return f"  const int small = {work} < {WORTH_THREADS};"
 
     def _line(self, text: str) -> None:
         self._lines.append("  " * self._depth + text)
@@ -214,3 +224,107 @@ class _Body:
             return base
         size = self._lowered.memory.types[view.buffer].dtype.size
         return f"(char *){base} + {bracketed(self._size(view.offset * size))}"
+
+
+class _Pieces(_Body):
+    """Prints the body of a function that calls into Python: the entry point runs pieces of native
+    steps, each with a team of its own, and makes the calls in between, so that they happen on the
+    thread that called and while no other waits. Loops around such calls are the entry point's."""
+
+    def __init__(self, lowered: Lowered, certain: int | None) -> None:
+        super().__init__(lowered, certain)
+        self._bodies: list[str] = []
+        self._most = 1
+        """Loops inside of each other."""
+
+    def text(self) -> str:
+        """The pieces and the entry point."""
+        self._around(self._lowered.timeline.items)
+        return "\n".join(
+            [
+                HOST,
+                *self._bodies,
+                *self._head(),
+                "  void *const *const b = buffers;",
+                f"  int64_t rounds[{self._most}] = {{0}};",
+                "  const ig_piece args = {buffers, dims, rounds};",
+                self._small(),
+                "  int status = 0;",
+                "  (void)args; (void)small; (void)b;",
+                *self._lines,
+                "  return status;",
+                "}",
+                "",
+            ]
+        )
+
+    def _around(self, items: Sequence[Batch | LoopStep]) -> None:
+        """Steps among which there are calls into Python."""
+        native: list[Batch | LoopStep] = []
+        for item in items:
+            if not leaves(item):
+                native.append(item)
+                continue
+            self._piece(native)
+            native = []
+            if isinstance(item, LoopStep):
+                self._outer_loop(item)
+            else:
+                self._host(item.calls[0])
+        self._piece(native)
+
+    def _piece(self, items: Sequence[Batch | LoopStep]) -> None:
+        """Native steps, as a body of their own."""
+        if not items:
+            return
+        outer, rounds = self._lines, dict(self._rounds)
+        depth, self._depth, self._lines = self._depth, 1, []
+        for k, name in enumerate(rounds.values()):
+            self._line(f"const int64_t {name} = ((const ig_piece *)args)->rounds[{k}];")
+            self._line(f"(void){name};")
+        self._items(items)
+        name = f"ig_f0_piece{len(self._bodies)}"
+        self._bodies.append(
+            "\n".join(
+                [
+                    f"IG_ONCE static int {name}(ig_worker *w, const void *args) {{",
+                    "  void *const *const b = ((const ig_piece *)args)->p;",
+                    "  const int64_t *const dims = ((const ig_piece *)args)->dims;",
+                    "  (void)b; (void)dims; (void)w;",
+                    *self._lines,
+                    "  return 0;",
+                    "}",
+                ]
+            )
+        )
+        self._lines, self._depth, self._rounds = outer, depth, rounds
+        self._line(f"status = ctx->run(ctx, {name}, &args, small ? 1 : 0);")
+        self._line("if (status) return status;")
+
+    def _outer_loop(self, loop: LoopStep) -> None:
+        """A loop of pieces and calls."""
+        number = len(self._rounds)
+        name = f"t{number}"
+        length = self._size(loop.length)
+        self._rounds[symbol_of(loop.round)] = name
+        self._line(f"for (int64_t {name} = 0; {name} < {length}; {name}++) {{")
+        self._depth += 1
+        self._line(f"rounds[{number}] = {name};")
+        self._around(loop.items)
+        self._depth -= 1
+        self._line("}")
+        self._most = max(self._most, len(self._rounds))
+        del self._rounds[symbol_of(loop.round)]
+
+    def _host(self, call: Call) -> None:
+        """A call into Python."""
+        pointers = ", ".join(self._pointer(v) for v in call.views) or "0"
+        self._line("{")
+        self._depth += 1
+        self._line(f"void *const q[] = {{{pointers}}};")
+        caller = f"(ig_host)b[{self._lowered.caller}]"
+        self._line(f"const ig_host_args a = {{{caller}, {call.host}, q, {call.node}}};")
+        self._line("status = ctx->run(ctx, ig_host_body, &a, 1);")
+        self._line("if (status) return status;")
+        self._depth -= 1
+        self._line("}")

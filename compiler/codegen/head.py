@@ -41,6 +41,25 @@ static void ig_run_parts(const ig_worker *w, const void *args, int64_t lo, int64
 """A step of several independent kernels: part k owns the chunks from its `first` to the next
 one's."""
 
+HOST: Final = """\
+typedef void (*ig_host)(int64_t number, void *const *pointers, int64_t *done);
+typedef struct { void *const *p; const int64_t *dims; const int64_t *rounds; } ig_piece;
+typedef struct { ig_host call; int64_t number; void *const *p; int32_t node; } ig_host_args;
+static void ig_call_host(const ig_worker *w, const void *args, int64_t lo, int64_t hi) {
+  const ig_host_args *const a = (const ig_host_args *)args;
+  int64_t done = 0;
+  (void)lo; (void)hi;
+  a->call(a->number, a->p, &done);
+  if (!done) w->ctx->report(w, 4, a->node, 0, 0);
+}
+static int ig_host_body(ig_worker *w, const void *args) {
+  return w->ctx->step(w, ig_call_host, args, 1);
+}
+"""
+"""A call into Python: a step that the calling thread runs alone. The 4 is the kind of error of a
+call that failed; what it raised is kept in Python. `rounds` are those of the loops around a piece
+of native steps."""
+
 CUDA_HEAD: Final = """\
 #include "ig_prelude.h"
 IG_INLINE int64_t ig_minimum_of(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -2,8 +2,8 @@
 
 A state is updated in place by an op that replaces a part of it. That may happen once everything
 that can fail has been checked, and nobody reads the old elements any more. So what makes indices
-comes first, and who reads a state comes before who updates it, wherever the one does not need the
-other. Graphs without such updates stay as they are."""
+and what calls into Python comes first, and who reads a state comes before who updates it, wherever
+the one does not need the other. Graphs without such updates stay as they are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def early(graph: Graph, states: Collection[Value]) -> Graph:
     updates = _first_updates(graph, states)
     if not updates:
         return graph
+    calls = [n for n in graph.nodes if getattr(op_named(n.op), "kernel", None) == "host"]
     needed = _ancestors(graph, [v for _, v, _ in checked_values(graph)])
+    needed |= {*calls, *_ancestors(graph, [v for n in calls for v in n.inputs])}
     before: dict[Node, set[Node]] = {
         n: {m for v in n.inputs if (m := graph.producers.get(v)) is not None} for n in graph.nodes
     }

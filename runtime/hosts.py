@@ -1,0 +1,116 @@
+"""The calls into Python that a compiled function makes between its native steps.
+
+The function hands over the number of a call and the addresses of its operands and results, in its
+own buffers. Here they become arrays: the operands are looks that can't be written, the results are
+copied to where the function wants them. What a call raises is kept, since it can't cross native
+code; the function then reports that a call failed, and whoever called it raises what was kept."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from intaglio.compiler.dims import Dim, evaluate
+from intaglio.compiler.errors import Error, InterruptedError
+from intaglio.compiler.lowered import HostSpec
+from intaglio.compiler.op import Op, located, op_named
+from intaglio.compiler.types import TensorType
+from intaglio.compiler.where import Places
+from intaglio.runtime.arrays import Array
+
+FAILED: Final = 4
+"""The kind of error that native code reports for a call that failed."""
+CALLER: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
+Typed = tuple[np.dtype[Any], tuple[int, ...], int]
+"""A dtype, a shape and the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostCallee:
+    """A call for given sizes: the op, its attributes, operands and results."""
+
+    rule: Op
+    attributes: Mapping[str, Any]
+    operands: tuple[Typed, ...]
+    results: tuple[Typed, ...]
+
+    def __call__(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """The results for these operands."""
+        return self.rule.results(*arrays, **self.attributes)
+
+
+def callee(spec: HostSpec, sizes: Mapping[str, int]) -> HostCallee:
+    """A call for given sizes."""
+    values = {name: _known(value, sizes) for name, value in spec.attributes}
+
+    def typed(type: TensorType) -> Typed:
+        shape = tuple(evaluate(size, sizes) for size in type.shape)
+        return type.dtype.numpy, shape, evaluate(type.bytes, sizes)
+
+    operands, results = (tuple(map(typed, many)) for many in (spec.operands, spec.results))
+    return HostCallee(op_named(spec.op), values, operands, results)
+
+
+def _known(attribute: object, sizes: Mapping[str, int]) -> object:
+    """An attribute with the sizes in place."""
+    if isinstance(attribute, Dim):
+        return evaluate(attribute, sizes)
+    if isinstance(attribute, tuple):
+        return tuple(_known(item, sizes) for item in attribute)
+    return attribute
+
+
+class HostCalls:
+    """The calls of one call in flight; `address` is that of the C function that makes them."""
+
+    def __init__(self, specs: Sequence[HostSpec]) -> None:
+        self._specs = specs
+        self._callees: list[HostCallee] = []
+        self._raised: tuple[HostSpec, BaseException] | None = None
+        self._caller: Callable[..., None] = CALLER(self._call)
+        self.address = ctypes.cast(self._caller, ctypes.c_void_p).value
+
+    def fit(self, sizes: Mapping[str, int]) -> None:
+        """Make ready for calls with these sizes."""
+        self._callees = [callee(spec, sizes) for spec in self._specs]
+
+    def _call(self, number: int, pointers: int, done: int) -> None:
+        """Make a call; set `done` as the last act, since an exception that comes from nowhere
+        (Ctrl-C) would be swallowed on the way."""
+        try:
+            one = self._callees[number]
+            count = len(one.operands) + len(one.results)
+            places = (ctypes.c_void_p * count).from_address(pointers)
+            typed = zip((*one.operands, *one.results), places, strict=True)
+            arrays = [array_at(place, *t) for t, place in typed]
+            made = one(arrays[: len(one.operands)])
+            for target, result in zip(arrays[len(one.operands) :], made, strict=True):
+                np.copyto(target, result)
+        except BaseException as error:  # native code lies between here and whoever wants it
+            self._raised = self._specs[number], error
+            return
+        ctypes.c_int64.from_address(done).value = 1
+
+    def failure(self, nodes: Sequence[tuple[str, Places]]) -> BaseException:
+        """What the call that failed raised, with the place of its node."""
+        kept, self._raised = self._raised, None
+        if kept is None or isinstance(kept[1], KeyboardInterrupt):
+            return InterruptedError("stopped by Ctrl-C; no state was changed")
+        spec, error = kept
+        if not isinstance(error, Error):
+            return error
+        made = located(error, nodes[spec.node][1])
+        made.__cause__ = error.__cause__
+        return made
+
+
+def array_at(place: int | None, dtype: np.dtype[Any], shape: tuple[int, ...], bytes: int) -> Array:
+    """The array that lies at an address."""
+    if not place or not bytes:
+        return np.empty(shape, dtype)
+    memory = (ctypes.c_char * bytes).from_address(place)
+    return np.ndarray(shape, dtype, memory)
