@@ -44,6 +44,13 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         long as long,
         short as short,
     )
+    from intaglio._functions_calculus import (
+        cumulative_trapezoid as cumulative_trapezoid,
+        diff as diff,
+        gradient as gradient,
+        trapezoid as trapezoid,
+        trapz as trapz,
+    )
     from intaglio._functions_compare import (
         allclose as allclose,
         bitwise_and as bitwise_and,
@@ -191,6 +198,11 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         where as where,
         xlogy as xlogy,
     )
+    from intaglio._functions_histogram import (
+        histc as histc,
+        histogram as histogram,
+        histogramdd as histogramdd,
+    )
     from intaglio._functions_index import (
         gather as gather,
         index_add as index_add,
@@ -328,10 +340,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         var as var,
         var_mean as var_mean,
     )
-    from intaglio._functions_scan import (
-        diff as diff,
-        scan as scan,
-    )
+    from intaglio._functions_scan import scan as scan
     from intaglio._functions_scatter import (
         dynamic_slice as dynamic_slice,
         dynamic_update_slice as dynamic_update_slice,
@@ -341,15 +350,25 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         scatter_add as scatter_add,
         scatter_reduce as scatter_reduce,
     )
+    from intaglio._functions_search import (
+        bucketize as bucketize,
+        isin as isin,
+        searchsorted as searchsorted,
+    )
     from intaglio._functions_sort import (
         argsort as argsort,
-        bucketize as bucketize,
         kthvalue as kthvalue,
         median as median,
         msort as msort,
-        searchsorted as searchsorted,
         sort as sort,
         topk as topk,
+    )
+    from intaglio._functions_statistics import (
+        mode as mode,
+        nanmedian as nanmedian,
+        nanquantile as nanquantile,
+        quantile as quantile,
+        renorm as renorm,
     )
     from intaglio._jit import jit as jit
     from intaglio._kind import Size as Size
@@ -467,6 +486,10 @@ _NAMES: dict[str, str] = {
         repeat_interleave reshape rot90 select squeeze swapaxes swapdims t tile transpose tril
         triu unbind unflatten unsqueeze""",
     "intaglio._functions_pad": "constant_pad constant_pad_nd pad_by_index",
+    "intaglio._functions_calculus": "cumulative_trapezoid diff gradient trapezoid trapz",
+    "intaglio._functions_histogram": "histc histogram histogramdd",
+    "intaglio._functions_search": "bucketize isin searchsorted",
+    "intaglio._functions_statistics": "mode nanmedian nanquantile quantile renorm",
     "intaglio._functions_random": """
         Generator bernoulli get_rng_state initial_seed manual_seed multinomial normal rand
         rand_like randint randint_like randn randn_like randperm seed set_rng_state""",
@@ -474,11 +497,11 @@ _NAMES: dict[str, str] = {
         all amax amin aminmax any argmax argmin count_nonzero dist logsumexp max mean min
         nanmean nansum norm prod std std_mean sum var var_mean""",
     "intaglio._functions_prefix": "cummax cummin cumprod cumsum logcumsumexp",
-    "intaglio._functions_scan": "diff scan",
+    "intaglio._functions_scan": "scan",
     "intaglio._functions_scatter": """
         dynamic_slice dynamic_update_slice index_reduce masked_scatter scatter scatter_add
         scatter_reduce""",
-    "intaglio._functions_sort": "argsort bucketize kthvalue median msort searchsorted sort topk",
+    "intaglio._functions_sort": "argsort kthvalue median msort sort topk",
     "intaglio._jit": "jit",
     "intaglio._kind": "Size",
     "intaglio._modes": """

@@ -1,4 +1,4 @@
-"""Loops as one op: `scan` over the first dimension; and differences along one."""
+"""Loops as one op: `scan` over the first dimension."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any, Final
 
 from intaglio._apply import apply
 from intaglio._core import Tensor
-from intaglio._functions_reduce import axis_of
 from intaglio._kind import Kind, kind_of
 from intaglio._modes import modes
-from intaglio._promote import spelled
 from intaglio._structure import flatten, unflatten
 from intaglio._trace import record_block, record_body
 from intaglio.compiler.errors import ArgumentError, ShapeError
@@ -132,15 +130,3 @@ def _check_carries(new: list[Any], kinds: list[Kind]) -> None:
             f"scan: the carries are ({', '.join(map(str, kinds))}) before a step and ({texts})"
             " after; they must keep their types"
         )
-
-
-@spelled
-def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
-    """The differences of neighbours along `dim`, n times over."""
-    from intaglio._functions_movement import narrow
-
-    axis = axis_of("diff", input, dim)
-    for _ in range(n):
-        rest = input.shape[axis] - 1
-        input = narrow(input, axis, 1, rest) - narrow(input, axis, 0, rest)
-    return input

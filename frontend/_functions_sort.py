@@ -8,8 +8,8 @@ from intaglio._apply import apply, one
 from intaglio._core import Tensor
 from intaglio._functions_movement import narrow, reshape
 from intaglio._functions_reduce import axis_of
-from intaglio._promote import cast, pair, spelled
-from intaglio.compiler.dtypes import float32, int32, int64
+from intaglio._promote import cast, spelled
+from intaglio.compiler.dtypes import float32, int64
 from intaglio.compiler.errors import ArgumentError
 
 
@@ -77,10 +77,11 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Sor
     if not input.ndim:
         return sort(input)
     order = topk(input.detach(), k, axis, False).indices
-    return _picked(input, narrow(order, axis, k - 1, 1), axis, keepdim)
+    return picked(input, narrow(order, axis, k - 1, 1), axis, keepdim)
 
 
-def _picked(x: Tensor, place: Tensor, axis: int, keepdim: bool) -> Sorted:
+def picked(x: Tensor, place: Tensor, axis: int, keepdim: bool) -> Sorted:
+    """The elements at one place of each row along an axis, and the places."""
     values = apply("take_along", (x, place), {"axis": axis})[0]
     if keepdim:
         return Sorted(values, place)
@@ -106,28 +107,4 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         many = one("reshape", count, shape=shape)
         first = apply("take_along", (order, (size - many) % size), {"axis": axis})[0]
         place = apply("where", (many > 0, first, place))[0]
-    return _picked(input, place, axis, keepdim)
-
-
-def searchsorted(
-    sorted_sequence: Tensor, values: Any, *, right: bool = False, out_int32: bool = False
-) -> Tensor:
-    """How many elements of a sorted row come before each value (or not after it, with `right`).
-    edges: [n] with values of any shape, or [..., n] with values [..., m]."""
-    edges = sorted_sequence
-    if not isinstance(values, Tensor):
-        from intaglio._functions_create import tensor
-
-        values = tensor(values, edges.dtype)
-    rows = edges if edges.ndim == 1 else reshape(edges, *edges.shape[:-1], 1, edges.shape[-1])
-    a, b = pair("searchsorted", rows, reshape(values, *values.shape, 1))
-    below = (a <= b) if right else (a < b)
-    count = apply("sum", (cast(below, int64),), {"axes": (below.ndim - 1,)})[0]
-    return cast(count, int32) if out_int32 else count
-
-
-def bucketize(
-    input: Any, boundaries: Tensor, *, right: bool = False, out_int32: bool = False
-) -> Tensor:
-    """How many boundaries come before each element (or not after it, with `right`)."""
-    return searchsorted(boundaries, input, right=right, out_int32=out_int32)
+    return picked(input, place, axis, keepdim)

@@ -9,19 +9,22 @@ from typing import Any, Final
 import numpy as np
 
 from intaglio import (
+    _functions_calculus as calculus,
     _functions_compare as compare,
     _functions_data as data,
     _functions_device as placing,
     _functions_elementwise as elementwise,
+    _functions_histogram as histograms,
     _functions_index as index,
     _functions_join as join,
     _functions_matmul as matmul,
     _functions_movement as movement,
     _functions_prefix as prefix,
     _functions_reduce as reduce,
-    _functions_scan as scanning,
     _functions_scatter as scattering,
+    _functions_search as searching,
     _functions_sort as sorting,
+    _functions_statistics as statistics,
 )
 from intaglio._apply import binary, full
 from intaglio._core import Tensor
@@ -54,7 +57,10 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
         movedim moveaxis t adjoint squeeze unsqueeze expand expand_as broadcast_to repeat tile
         repeat_interleave narrow unbind select flip fliplr flipud rot90 tril triu diagonal diag
         diag_embed clone contiguous detach to"""),
-    (scanning, "diff"),
+    (calculus, "diff"),
+    (searching, "isin"),
+    (statistics, "quantile nanquantile nanmedian mode renorm"),
+    (histograms, "histc histogram"),
     (prefix, "cumsum cumprod cummax cummin logcumsumexp"),
     (sorting, "argsort sort msort topk kthvalue median"),
     (join, "split chunk tensor_split roll"),
