@@ -51,6 +51,11 @@ class DType:
         return self.size
 
     @property
+    def is_half(self) -> bool:
+        """Whether this is a float of 16 bits: it is computed in f32 and rounded once per op."""
+        return self.kind == "f" and self.size == 2
+
+    @property
     def accumulator(self) -> DType:
         """The type in which sums and products are carried: f32 for the short floats, i64 for
         integers and bool."""

@@ -18,6 +18,7 @@ from intaglio.compiler.lowering_cuda import CudaLowering
 from intaglio.compiler.lowering_storage import StorageLowering
 from intaglio.compiler.passes.layout import Layout, layout
 from intaglio.compiler.passes.specialise import specialise
+from intaglio.compiler.passes.widen import widen
 from intaglio.compiler.steps import Memory, first_in_place, in_place_inputs
 
 
@@ -40,6 +41,7 @@ def lower(
     from call to call by whoever calls it. Without `layouts` every value is row-major."""
     if sizes is not None:
         graph = specialise(graph, sizes)
+    graph = widen(graph)
     names = tuple(symbols(*(s for v in graph.inputs for s in v.type.shape)))
     lowering: Lowering
     if target == "cuda":

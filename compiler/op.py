@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 import numpy as np
 
 from intaglio.compiler.dims import Constraint, Shape, Size, collecting
-from intaglio.compiler.dtypes import DType
+from intaglio.compiler.dtypes import DType, bfloat16, dtype_of, float16
 from intaglio.compiler.errors import ArgumentError, Error, GradientError, VerifyError
 from intaglio.compiler.ir import (
     NO_ATTRIBUTES,
@@ -34,6 +34,15 @@ from intaglio.compiler.where import Places, describe
 
 Array = np.ndarray[Any, Any]
 V = TypeVar("V")
+
+
+HALVES: Final = frozenset({float16.numpy, bfloat16.numpy})
+"""The short floats, as NumPy knows them."""
+
+
+def _as_f32(array: Array) -> Array:
+    """A short float's array as f32; another as it is."""
+    return array.astype(np.float32) if array.dtype in HALVES else array
 
 
 class Sample:
@@ -111,9 +120,20 @@ class Op:
         raise NotImplementedError(f"{self.name} lacks its reference")
 
     def results(self, *arrays: Array, **attributes: Any) -> tuple[Array, ...]:
-        """What `reference` gives, always as a tuple."""
-        made = self.reference(*arrays, **attributes)
-        return made if isinstance(made, tuple) else (made,)
+        """What `reference` gives, always as a tuple. Short floats are computed in f32: they go in
+        as such, and what comes out is rounded once."""
+        if not any(a.dtype in HALVES for a in arrays) or self.moves(**attributes):
+            made = self.reference(*arrays, **attributes)
+            return made if isinstance(made, tuple) else (made,)
+        types = [TensorType(dtype_of(a.dtype), a.shape) for a in arrays]
+        wanted = result_types(self, types, attributes)
+        wide = self.reference(*map(_as_f32, arrays), **attributes)
+        many = wide if isinstance(wide, tuple) else (wide,)
+        with np.errstate(all="ignore"):
+            return tuple(
+                np.asarray(a).astype(t.dtype.numpy, copy=False)
+                for a, t in zip(many, wanted, strict=True)
+            )
 
     def vjp(
         self,
@@ -148,6 +168,11 @@ class Op:
     """`element(self, index, *xs, **attributes)`: one result element as a scalar expression;
     `xs[k](*index)` is a load or a fused producer."""
 
+    def moves(self, **attributes: Any) -> bool:
+        """Whether the results are elements of the operands, bit for bit: nothing is computed, and
+        so short floats are not taken to f32 and back."""
+        return False
+
     def bounds_checks(self, *types: TensorType, **attributes: Any) -> tuple[tuple[int, Size], ...]:
         """The operands whose elements are positions, each with the exclusive upper bound; of ops
         that `checks`."""
@@ -160,8 +185,7 @@ class Op:
         the machine, whose choice of their bits is its own."""
         if any(a.dtype.kind not in self.exact for a in arrays):
             return None
-        made = self.reference(*arrays, **attributes)
-        results = made if isinstance(made, tuple) else (made,)
+        results = self.results(*arrays, **attributes)
         wild = any(r.dtype.kind == "f" and bool(np.isnan(r).any()) for r in results)
         return None if wild else results
 

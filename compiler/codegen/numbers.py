@@ -13,12 +13,14 @@ import numpy as np
 from intaglio.compiler.dims import Atom, Size, Symbol, bounds, terms_of
 from intaglio.compiler.dtypes import DType, float32, float64
 
-COMPUTE: Final = {"i16": "i32", "i8": "i32", "u8": "i32"}
-"""The type in which short integers are computed."""
+COMPUTE: Final = {"i16": "i32", "i8": "i32", "u8": "i32", "f16": "f32", "bf16": "f32"}
+"""The type in which short integers and short floats are computed."""
 
 C_TYPES: Final = {
     "f64": "double",
     "f32": "float",
+    "f16": "uint16_t",
+    "bf16": "uint16_t",
     "i64": "int64_t",
     "i32": "int32_t",
     "i16": "int16_t",
@@ -46,8 +48,8 @@ def integer(value: int) -> str:
 
 def constant(value: int | float | bool, dtype: DType) -> str:
     """A scalar literal of this dtype's compute type, with exactly the bits of the value in it."""
-    if dtype in (float32, float64):
-        return _floating(value, dtype)
+    if dtype.kind == "f":
+        return _floating(rounded(value, dtype), float64 if dtype is float64 else float32)
     if dtype.kind == "b":
         return "1" if value else "0"
     bits = 8 * dtype.size
@@ -59,6 +61,14 @@ def constant(value: int | float | bool, dtype: DType) -> str:
     if whole == -(1 << 31):
         return f"(-{(1 << 31) - 1} - 1)"
     return integer(whole)
+
+
+def rounded(value: int | float, dtype: DType) -> int | float:
+    """A number as this float type holds it; short ones are made of f32."""
+    if not dtype.is_half:
+        return value
+    with np.errstate(all="ignore"):
+        return float(np.asarray(value).astype(np.float32).astype(dtype.numpy))
 
 
 def _floating(value: int | float, dtype: DType) -> str:

@@ -25,7 +25,7 @@ from intaglio.compiler.dims import (
     Symbol,
     terms_of,
 )
-from intaglio.compiler.dtypes import DType, int64
+from intaglio.compiler.dtypes import DType, int32, int64
 from intaglio.compiler.loop import (
     COMPARISONS,
     Assign,
@@ -195,6 +195,8 @@ class Printer:
             return self._philox(expr)
         if expr.function in ("cast", "bitcast"):
             return self._convert(expr)
+        if expr.function == "exactly":
+            return self.value(expr.arguments[0])
         values = [self.value(a) for a in expr.arguments]
         lanes = any(v.lanes for v in values)
         texts = [
@@ -209,7 +211,11 @@ class Printer:
         return self.wrap(made, expr.dtype)
 
     def wrap(self, value: Text, dtype: DType) -> Text:
-        """Bring a value computed in i32 into the range of its short integer type."""
+        """Bring a value computed in i32 into the range of its short integer type, one computed in
+        f32 to the nearest of its short float type."""
+        if dtype.is_half:
+            nearest = self.function(f"nearest_{dtype.name}", value.lanes)
+            return self.let(dtype, value.lanes, f"{nearest}({value.text})")
         if dtype.name not in ("i16", "i8", "u8"):
             return value
 
@@ -227,6 +233,8 @@ class Printer:
     def _convert(self, expr: Call) -> Text:
         (source,) = expr.arguments
         value = self.value(source)
+        if expr.function == "bitcast" and (source.dtype.is_half or expr.dtype.is_half):
+            return self._bitcast_half(value, source.dtype, expr.dtype)
         old, new = compute_type(source.dtype), compute_type(expr.dtype)
         if old == new:
             narrower = source.dtype != expr.dtype and expr.dtype.name != "i32"
@@ -237,6 +245,16 @@ class Printer:
             expr.dtype, value.lanes, f"{self.function(function, value.lanes)}({value.text})"
         )
         return self.wrap(made, expr.dtype)
+
+    def _bitcast_half(self, value: Text, source: DType, dtype: DType) -> Text:
+        """The bits of a short float by way of i32, the lower half of which they are."""
+        if source.is_half:
+            bits = self.function(f"bitcast_{source.name}_i32", value.lanes)
+            value = self.let(int32, value.lanes, f"{bits}({value.text})")
+        if dtype.is_half:
+            made = self.function(f"bitcast_i32_{dtype.name}", value.lanes)
+            return self.let(dtype, value.lanes, f"{made}({value.text})")
+        return self.wrap(value, dtype)
 
     def _philox(self, expr: Call) -> Text:
         seed, draw, index, word = (self.value(a) for a in expr.arguments)
@@ -461,6 +479,8 @@ class Printer:
 
     def _scalar_load(self, expr: Load, base: Size, data: Text | None) -> Text:
         where = self.pointer(expr.buffer, base, data)
+        if expr.dtype.is_half:
+            return self.let(expr.dtype, False, f"ig1_load_{expr.dtype.name}({where}, 1)")
         return self.let(expr.dtype, False, f"*({where})")
 
     def store(self, stmt: Store) -> None:
@@ -471,6 +491,9 @@ class Printer:
         if self.vector is None:
             where = self.pointer(stmt.buffer, base, data)
             condition = "" if stmt.guard is None else f"if ({self.value(stmt.guard).text}) "
+            if stmt.buffer.dtype.is_half:
+                self.line(f"{condition}ig1_store_{kind}({where}, {value.text}, 1);")
+                return
             self.line(f"{condition}*({where}) = ({C_TYPES[kind]}){value.text};")
             return
         if stmt.guard is not None:

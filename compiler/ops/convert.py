@@ -42,7 +42,7 @@ class Cast(Op):
 
     A float becomes an integer by dropping its fraction; NaN becomes 0, what does not fit the
     nearest end of the range, where 8 and 16 bits go through i32. Integers wrap. A number is true
-    unless it is 0; bool becomes 0 or 1.
+    unless it is 0; bool becomes 0 or 1. What becomes f16 or bf16 is rounded to f32 before.
     """
 
     name, exact = "cast", "fiub"
@@ -61,6 +61,8 @@ class Cast(Op):
         with np.errstate(all="ignore"):
             if dtype_of(x.dtype).is_floating_point and dtype.is_integer:
                 return _truncated(x, dtype)
+            if dtype.is_half:
+                x = x.astype(np.float32)
             return x.astype(dtype.numpy)
 
     def vjp(
@@ -119,6 +121,10 @@ class Bitcast(Op):
         Sample("i64[0]", dtype=dtype_named("f64"), derivative=False),
         Sample(np.array([np.nan, -0.0, np.inf], np.float32), dtype=int32, derivative=False),
     )
+
+    def moves(self, **attributes: Any) -> bool:
+        """Bits move."""
+        return True
 
     def type(self, *types: TensorType, dtype: DType) -> TensorType:
         """The shape, in the new dtype."""

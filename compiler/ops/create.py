@@ -67,8 +67,10 @@ class Full(_Created):
         return TensorType(dtype, shape)
 
     def reference(self, *, value: float, dtype: DType, shape: tuple[int, ...]) -> Array:
-        """NumPy's full."""
+        """NumPy's full; a short float is made of f32."""
         with np.errstate(all="ignore"):
+            if dtype.is_half:
+                return np.full(shape, np.float32(value).astype(dtype.numpy))
             return np.full(shape, value, dtype.numpy)
 
     def element(
@@ -131,7 +133,10 @@ class Iota(_Created):
 
     def reference(self, *, dtype: DType, shape: tuple[int, ...], axis: int) -> Array:
         """A broadcast range."""
-        line = np.arange(shape[axis]).astype(dtype.numpy)
+        line = np.arange(shape[axis])
+        if dtype.is_half:
+            line = line.astype(np.float32)
+        line = line.astype(dtype.numpy)
         spread = line.reshape([-1 if k == axis else 1 for k in range(len(shape))])
         return np.array(np.broadcast_to(spread, shape))
 

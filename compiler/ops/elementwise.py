@@ -76,7 +76,7 @@ class Elementwise(Op):
     def reference(self, *arrays: Array) -> Array:
         """The NumPy function, without warnings, in the operands' dtype."""
         dtype = arrays[0].dtype
-        if self.wide or (dtype.itemsize < 4 and dtype.kind not in "iub"):
+        if self.wide:
             arrays = tuple(a.astype(np.float64) for a in arrays)
         with np.errstate(all="ignore"):
             return np.asarray(type(self).compute(*arrays)).astype(dtype, copy=False)

@@ -44,6 +44,10 @@ class Movement(Op):
 
     exact = "fiub"
 
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
+
     def vjp(
         self,
         g: Ops[V],

@@ -191,6 +191,10 @@ class Concat(Op):
         Sample("bool[2]", "bool[3]", axis=0),
     )
 
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
+
     def type(self, *types: TensorType, axis: int) -> TensorType:
         """The sizes along the axis added; all others must agree."""
         if not types:

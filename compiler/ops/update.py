@@ -138,6 +138,10 @@ class DynamicUpdateSlice(Op):
         Sample("f32[3,2]", "f32[0,2]", np.array([1, 1])),
     )
 
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
+
     def type(self, *types: TensorType) -> TensorType:
         """The operand's type."""
         check_count(self, types, 3)
@@ -259,6 +263,10 @@ class Scatter(_Scattering):
         Sample("bool[3]", np.array([2, 2]), "bool[2]", axis=0),
         Sample("f32[3,2]", np.zeros((0, 2), np.int64), "f32[0,2]", axis=0),
     )
+
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
 
     def type(self, *types: TensorType, axis: int) -> TensorType:
         """x's type."""

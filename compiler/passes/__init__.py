@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from intaglio.compiler.ir import Graph
-from intaglio.compiler.passes import cse, dce, fold, hoist, inline, simplify
+from intaglio.compiler.passes import cse, dce, fold, hoist, inline, simplify, widen
 
 PIPELINE: Final[tuple[Callable[[Graph], Graph], ...]] = (
     inline.inline,
@@ -19,6 +19,7 @@ PIPELINE: Final[tuple[Callable[[Graph], Graph], ...]] = (
     fold.fold,
     simplify.simplify,
     hoist.hoist,
+    widen.widen,
     cse.cse,
     dce.dce,
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from intaglio.compiler.codegen.numbers import constant
 from intaglio.compiler.dims import Dim, Size, Symbol, substitute
-from intaglio.compiler.dtypes import boolean, int64
+from intaglio.compiler.dtypes import boolean, float32, int64
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.loop import (
     Buffer,
@@ -28,6 +28,7 @@ from intaglio.compiler.loop import (
     number,
 )
 from intaglio.compiler.op import op_named
+from intaglio.compiler.schedule.halves import narrowed, widened
 
 
 class Interner:
@@ -132,9 +133,23 @@ class Composer:
         op = op_named(node.op)
         if op.element is None:
             raise Unfusable(f"{node.op} has no element rule")
+        halves = any(v.type.dtype.is_half for v in (value, *node.inputs))
+        if halves and not op.moves(**node.attributes):
+            wide = (self._widened(self._operand(v, guard)) for v in node.inputs)
+            return narrowed(op.element(index, *wide, **node.attributes), value.type.dtype)
         return op.element(  # type: ignore[no-any-return]
             index, *(self._operand(v, guard) for v in node.inputs), **node.attributes
         )
+
+    def _widened(self, operand: Operand) -> Operand:
+        """An operand of a short float as one of f32."""
+        if not operand.type.dtype.is_half:
+            return operand
+
+        def at(index: tuple[Position, ...], condition: Expr | None) -> Expr:
+            return widened(operand.where(condition, *index))
+
+        return Operand(operand.type.with_dtype(float32), at)
 
     def _operand(self, value: Value, outer: Expr | None) -> Operand:
         def at(index: tuple[Position, ...], condition: Expr | None) -> Expr:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intaglio.compiler.dims import Shape, Size, compare
-from intaglio.compiler.dtypes import DType, int32, int64
+from intaglio.compiler.dtypes import DType, float32, int32, int64
 from intaglio.compiler.ir import Graph, Node, Value
 from intaglio.compiler.loop import (
     Buffer,
@@ -28,6 +28,7 @@ from intaglio.compiler.loop import (
 from intaglio.compiler.op import op_named
 from intaglio.compiler.schedule.compose import Composer, Rewriter
 from intaglio.compiler.schedule.domain import Axis, address_of, addresses, axes_of
+from intaglio.compiler.schedule.halves import widened
 from intaglio.compiler.schedule.nest import walk
 
 
@@ -38,7 +39,9 @@ def reduction_of(node: Node) -> tuple[str, tuple[int, ...]] | None:
 
 
 def fold_dtype(dtype: DType) -> DType:
-    """The type that a fold is carried in: short integers in i32."""
+    """The type that a fold is carried in: short integers in i32, short floats in f32."""
+    if dtype.is_half:
+        return float32
     return int32 if dtype.kind in "iu" and dtype.size < 4 else dtype
 
 
@@ -138,7 +141,7 @@ class Group:
     def _reduce(self, node: Node) -> None:
         kind, axes = reduction_of(node) or ("", ())
         source = node.inputs[0]
-        element = self.composer.at(source, self.space.position)
+        element = widened(self.composer.at(source, self.space.position))
         carried = fold_dtype(element.dtype)
         if kind in ("argmax", "argmin"):
             result = self._find_extreme(kind, axes[0], element)

@@ -454,3 +454,5 @@ IG_INLINE IGN(u32) IGN(shr_u32)(IGN(u32) a, IGN(u32) n) {
     return IGN(right_each_##T)(a, IGN(sel_##T)(IGN(mask_eq_##T)(m, n), m, IGN(splat_##T)(bits - 1))); }
 IG_BLOCK_SHIFT(i32, 32)
 IG_BLOCK_SHIFT(i64, 64)
+
+#include "ig_block_half.h"

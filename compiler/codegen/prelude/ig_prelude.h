@@ -16,6 +16,7 @@
 #include "ig_base.h"
 #include "ig_coefficients.h"
 #include "ig_scalar.h"
+#include "ig_half.h"
 #include "ig_remainder.h"
 #include "ig_reduce.h"
 #include "ig_names.h"

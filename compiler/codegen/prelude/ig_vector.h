@@ -293,4 +293,6 @@ IG_INLINE igv_u32 igv_mulhi_u32(igv_u32 a, igv_u32 b) {
 }
 #endif
 
+#include "ig_vector_half.h"
+
 #endif
