@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 import intaglio.compiler.ops  # noqa: F401  # fills the registry of ops
 from intaglio._core import Array, Tensor, counter_of, from_array, wrap
 from intaglio._kind import Kind, kind_of_type
@@ -266,11 +268,13 @@ def refresh(tensor: Tensor) -> None:
 # ---------------------------------------------------------------------------- numbers and constants
 
 _FULL: Final[dict[Any, Tensor]] = {}
+DENSE_BYTES: Final = 4096
+"""Bytes up to which a constant is stored element by element."""
 
 
 def full(number: Any, kind: Kind) -> Tensor:
-    """A tensor of this kind with every element equal to a Python number. It takes no memory: its
-    strides are 0, so it must not be written to."""
+    """A tensor of this kind with every element equal to a Python number. It is shared and takes
+    little memory, so it must not be written to."""
     if modes.trace is None and number:  # 0.0 and -0.0 are equal keys
         found = _FULL.get((kind, number))
         if found is not None:
@@ -288,8 +292,18 @@ def full(number: Any, kind: Kind) -> Tensor:
             from intaglio._trace_errors import symbolic
 
             raise symbolic(str(kind))
-        found = _FULL[key] = wrap(filled(value, kind), kind)
+        found = _FULL[key] = wrap(_constant_data(value, kind), kind)
     return found
+
+
+def _constant_data(value: Any, kind: Kind) -> Any:
+    """One number in every element, not to be written: stored once, or densely where that takes
+    little and so spares kernels a copy."""
+    data = filled(value, kind)
+    if kind.place is None and data.nbytes <= DENSE_BYTES:
+        data = np.array(data, order="C")
+        data.flags.writeable = False
+    return data
 
 
 def _as_number(number: Any, dtype: DType) -> Any:

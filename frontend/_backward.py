@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from intaglio._apply import full, one
+from intaglio._backward_plan import planned
 from intaglio._core import Tensor, wrap
-from intaglio._modes import modes, set_grad_enabled
+from intaglio._modes import modes, no_grad, set_grad_enabled
 from intaglio._places import copied, is_data, is_shared, is_writable
 from intaglio._tape import Entry, edge_of
 from intaglio.compiler.errors import ArgumentError, GradientError, ShapeError
@@ -78,7 +79,7 @@ class _Walk:
             if not self.retain:
                 entry.free()
         for key in self.leaf_order:
-            self._finish_leaf(*self.leaves[key])
+            self.finish_leaf(*self.leaves[key])
 
     def _hooks(self, entry: Entry, dys: list[Tensor | None]) -> None:
         if entry.hooks:
@@ -103,7 +104,8 @@ class _Walk:
                 dy = full(0, target.kinds[index] if isinstance(target, Entry) else target._kind)
             self.found[place] = dy
 
-    def _finish_leaf(self, leaf: Tensor, dx: Tensor | None) -> None:
+    def finish_leaf(self, leaf: Tensor, dx: Tensor | None) -> None:
+        """Hand a leaf its derivative."""
         if dx is None:
             dx = full(0, leaf._kind)
         if leaf._hooks:
@@ -208,6 +210,15 @@ def backward(
         return
     retain = create_graph if retain_graph is None else retain_graph
     walk = _Walk(create_graph, retain, None)
+    if len(seeds) == 1 and not create_graph and modes.trace is None is modes.watch:
+        root, gradient = seeds[0]
+        ready = planned(root, gradient, retain)
+        if ready is not None:
+            walk.given.add(id(gradient._data))
+            with no_grad():
+                for leaf, data in ready:
+                    walk.finish_leaf(leaf, None if data is None else wrap(data, leaf._kind))
+            return
     with set_grad_enabled(create_graph):
         for root, gradient in seeds:
             walk.seed(root, gradient)

@@ -4,7 +4,12 @@ An entry points only to its inputs, so it lives exactly as long as a result of i
 saves is found by differentiating the op's rule once per (op, types, which operands need it) and
 keeping the operands and results that the derivative reads. A saved result is kept as bare data, so
 that an entry never points to itself; a saved operand with its write counter, so that a change in
-place is noticed."""
+place is noticed.
+
+Each entry carries a number for the structure of the tape that ends in it, found while recording: a
+structure is the entry's derivative and, for each operand that needs one, the leaf's identity or the
+structure of the entry that made it and how much earlier that was. So equal numbers mean equal
+tapes, shared parts included, and `_backward_plan` looks a whole tape up by one number."""
 
 from __future__ import annotations
 
@@ -31,6 +36,11 @@ if TYPE_CHECKING:
     from intaglio.runtime.device.device import Device
 
 _order: Final = itertools.count()
+_derivatives: Final = itertools.count()
+_structures: Final = itertools.count(1)
+_STRUCTURES: Final[dict[tuple[int, ...], int]] = {}
+_REMEMBERED: Final = 50_000
+"""Structures that are known at a time; beyond, all are forgotten, and no number is given twice."""
 Edge = tuple[Any, int] | None  # (entry or leaf tensor, which result), None: no derivative wanted
 
 
@@ -40,13 +50,15 @@ class Derivative:
     to tensors, `values` to their bare data."""
 
     __slots__ = (
-        "_graph",
         "_place",
         "_run",
         "dys",
+        "graph",
         "kinds",
+        "known",
         "places",
         "returned",
+        "serial",
         "slots",
         "steps",
         "xs",
@@ -75,18 +87,20 @@ class Derivative:
         self.returned = tuple(None if v is None else slot[v] for v in outputs)
         self.kinds = tuple(None if v is None else kind_of_type(v.type, place) for v in outputs)
         self._place = place
-        self._graph = graph.replace(inputs=[v for group in kept for _, v in group])
+        self.serial = next(_derivatives)
+        self.known = place is None and not any(op_named(n.op).effect for n in graph.nodes)
+        self.graph = graph.replace(inputs=[v for group in kept for _, v in group])
         self._run: Evaluator | None = None
 
     def values(self, data: Sequence[Any]) -> list[Tensor | None]:
         """The operand derivatives from the data of what is read, off the tape."""
         if self._run is None:
             if self._place is None:
-                self._run = graph_evaluator(self._graph)
+                self._run = graph_evaluator(self.graph)
             else:
                 from intaglio.runtime.device.eager import device_graph_evaluator
 
-                self._run = device_graph_evaluator(self._place, self._graph)
+                self._run = device_graph_evaluator(self._place, self.graph)
         made = iter(self._run(*data))
         return [None if k is None else wrap(next(made), k) for k in self.kinds]
 
@@ -134,8 +148,19 @@ def _live(graph: Graph) -> Graph:
 class Entry:
     """One application on the tape. Subclasses say how its derivative is computed."""
 
-    __slots__ = ("__weakref__", "edges", "hooks", "kinds", "number", "place", "retained", "saved")
+    __slots__ = (
+        "__weakref__",
+        "edges",
+        "hooks",
+        "kinds",
+        "number",
+        "place",
+        "retained",
+        "saved",
+        "structure",
+    )
     name = ""
+    structure: int  # of the tape that ends here; 0: nothing is known of it
 
     def __init__(
         self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], place: Spot | None
@@ -144,6 +169,7 @@ class Entry:
         self.edges: tuple[Edge, ...] = tuple([edge_of(t) for t in inputs])
         self.kinds: tuple[Kind, ...] = tuple([t._kind for t in outputs])
         self.place = place
+        self.structure = 0
         self.saved: Any = None
         self.hooks: dict[int, list[Callable[..., Any]]] | None = None
         self.retained: dict[int, weakref.ref[Tensor]] | None = None
@@ -192,6 +218,9 @@ class Entry:
         """The name as torch spells it: `MulBackward0`."""
         words = self.name.replace(".", "_").split("_")
         return "".join(w[:1].upper() + w[1:] for w in words) + "Backward0"
+
+
+_new: Final = object.__new__
 
 
 class OpEntry(Entry):
@@ -291,8 +320,32 @@ def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], plac
         except Error as error:
             raise located(error, (where_of(place),)) from None
         rule.saving[needs] = every
-    entry = OpEntry(inputs, outputs, place)
-    entry.rule, entry.every = rule, every
+    entry = _new(OpEntry)
+    entry.rule, entry.every, entry.place = rule, every, place
+    entry.hooks = entry.retained = None
+    number = entry.number = next(_order)
+    edges: list[Edge] = []
+    key = [every.serial]
+    known = every.known and modes.trace is None
+    entry.kinds = rule.outputs if known else tuple([t._kind for t in outputs])
+    for t in inputs:
+        if not t.requires_grad:
+            edges.append(None)
+        elif (node := t._node) is None:
+            edges.append((t, 0))
+            key.append(-id(t))  # alive as long as the tape: the same number is the same leaf
+        else:
+            edges.append((node, t._index))
+            if not node.structure:
+                known = False
+            key += (number - node.number, node.structure, t._index)
+    entry.edges = tuple(edges)
+    entry.structure = 0
+    if known:
+        entry.structure = _STRUCTURES.get(tuple(key)) or _structure(tuple(key))
+    for k, t in enumerate(outputs):
+        if t._kind.floating:
+            t._node, t._index, t.requires_grad = entry, k, True
     operands: Any = ()
     if every.xs:
         operands = [(inputs[k], (inputs[k]._counter or counter_of(inputs[k]))[0]) for k in every.xs]
@@ -301,6 +354,14 @@ def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], plac
         counters = [counter_of(outputs[k]) for k in every.ys]
         results = [(outputs[k]._data, c, c[0]) for k, c in zip(every.ys, counters, strict=True)]
     entry.saved = (operands, results)
+
+
+def _structure(key: tuple[int, ...]) -> int:
+    """The number of a structure that was not known."""
+    if len(_STRUCTURES) >= _REMEMBERED:
+        _STRUCTURES.clear()
+    made = _STRUCTURES[key] = next(_structures)
+    return made
 
 
 class HookHandle:
