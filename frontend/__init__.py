@@ -26,12 +26,25 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         newaxis as newaxis,
         pi as pi,
     )
+    from intaglio._constructors import (
+        BFloat16Tensor as BFloat16Tensor,
+        BoolTensor as BoolTensor,
+        ByteTensor as ByteTensor,
+        CharTensor as CharTensor,
+        DoubleTensor as DoubleTensor,
+        FloatTensor as FloatTensor,
+        HalfTensor as HalfTensor,
+        IntTensor as IntTensor,
+        LongTensor as LongTensor,
+        ShortTensor as ShortTensor,
+    )
     from intaglio._core import (
         Parameter as Parameter,
         is_tensor as is_tensor,
     )
     from intaglio._custom import custom_vjp as custom_vjp
     from intaglio._debug import debug_print as debug_print
+    from intaglio._device_names import device as device
     from intaglio._dtype_names import (
         bool as bool,
         double as double,
@@ -85,25 +98,49 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         conv_transpose2d as conv_transpose2d,
         conv_transpose3d as conv_transpose3d,
     )
+    from intaglio._functions_copies import (
+        alias_copy as alias_copy,
+        as_strided_copy as as_strided_copy,
+        detach_copy as detach_copy,
+        diagonal_copy as diagonal_copy,
+        expand_copy as expand_copy,
+        narrow_copy as narrow_copy,
+        permute_copy as permute_copy,
+        select_copy as select_copy,
+        select_scatter as select_scatter,
+        slice as slice,
+        slice_copy as slice_copy,
+        slice_scatter as slice_scatter,
+        split_copy as split_copy,
+        split_with_sizes as split_with_sizes,
+        split_with_sizes_copy as split_with_sizes_copy,
+        squeeze_copy as squeeze_copy,
+        t_copy as t_copy,
+        transpose_copy as transpose_copy,
+        unbind_copy as unbind_copy,
+        unfold_copy as unfold_copy,
+        unsafe_chunk as unsafe_chunk,
+        unsafe_split as unsafe_split,
+        unsafe_split_with_sizes as unsafe_split_with_sizes,
+        unsqueeze_copy as unsqueeze_copy,
+        view_copy as view_copy,
+    )
     from intaglio._functions_create import (
-        arange as arange,
         as_tensor as as_tensor,
         asarray as asarray,
         empty as empty,
         empty_like as empty_like,
-        eye as eye,
+        empty_permuted as empty_permuted,
+        empty_strided as empty_strided,
         from_dlpack as from_dlpack,
         from_numpy as from_numpy,
+        frombuffer as frombuffer,
         full as full,
         full_like as full_like,
-        linspace as linspace,
-        logspace as logspace,
         ones as ones,
         ones_like as ones_like,
         scalar_tensor as scalar_tensor,
         tensor as tensor,
-        tril_indices as tril_indices,
-        triu_indices as triu_indices,
         zeros as zeros,
         zeros_like as zeros_like,
     )
@@ -113,6 +150,17 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         masked_select as masked_select,
         nonzero as nonzero,
         unique as unique,
+    )
+    from intaglio._functions_diagonal import (
+        diag as diag,
+        diag_embed as diag_embed,
+        diagflat as diagflat,
+        diagonal as diagonal,
+        diagonal_scatter as diagonal_scatter,
+        tril as tril,
+        tril_indices as tril_indices,
+        triu as triu,
+        triu_indices as triu_indices,
     )
     from intaglio._functions_elementwise import (
         abs as abs,
@@ -211,15 +259,24 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         index_put as index_put,
         index_select as index_select,
         masked_fill as masked_fill,
+        put as put,
         take as take,
         take_along_dim as take_along_dim,
         take_rows as take_rows,
+        unravel_index as unravel_index,
     )
     from intaglio._functions_join import (
+        block_diag as block_diag,
+        cartesian_prod as cartesian_prod,
         cat as cat,
         chunk as chunk,
+        column_stack as column_stack,
+        combinations as combinations,
         concat as concat,
         concatenate as concatenate,
+        dsplit as dsplit,
+        dstack as dstack,
+        hsplit as hsplit,
         hstack as hstack,
         meshgrid as meshgrid,
         roll as roll,
@@ -227,6 +284,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         split as split,
         stack as stack,
         tensor_split as tensor_split,
+        vsplit as vsplit,
         vstack as vstack,
     )
     from intaglio._functions_matmul import (
@@ -254,12 +312,11 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         adjoint as adjoint,
         atleast_1d as atleast_1d,
         atleast_2d as atleast_2d,
+        atleast_3d as atleast_3d,
+        broadcast_shapes as broadcast_shapes,
         broadcast_tensors as broadcast_tensors,
         broadcast_to as broadcast_to,
         clone as clone,
-        diag as diag,
-        diag_embed as diag_embed,
-        diagonal as diagonal,
         expand_dims as expand_dims,
         flatten as flatten,
         flip as flip,
@@ -280,8 +337,6 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         t as t,
         tile as tile,
         transpose as transpose,
-        tril as tril,
-        triu as triu,
         unbind as unbind,
         unflatten as unflatten,
         unsqueeze as unsqueeze,
@@ -297,6 +352,16 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         cumprod as cumprod,
         cumsum as cumsum,
         logcumsumexp as logcumsumexp,
+    )
+    from intaglio._functions_questions import (
+        get_device as get_device,
+        is_complex as is_complex,
+        is_floating_point as is_floating_point,
+        is_nonzero as is_nonzero,
+        is_same_size as is_same_size,
+        is_signed as is_signed,
+        is_storage as is_storage,
+        numel as numel,
     )
     from intaglio._functions_random import (
         Generator as Generator,
@@ -315,6 +380,13 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         randperm as randperm,
         seed as seed,
         set_rng_state as set_rng_state,
+    )
+    from intaglio._functions_ranges import (
+        arange as arange,
+        eye as eye,
+        linspace as linspace,
+        logspace as logspace,
+        range as range,
     )
     from intaglio._functions_reduce import (
         all as all,
@@ -370,8 +442,21 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         quantile as quantile,
         renorm as renorm,
     )
+    from intaglio._functions_strided import (
+        as_strided as as_strided,
+        as_strided_scatter as as_strided_scatter,
+    )
     from intaglio._jit import jit as jit
     from intaglio._kind import Size as Size
+    from intaglio._layouts import (
+        channels_last as channels_last,
+        channels_last_3d as channels_last_3d,
+        contiguous_format as contiguous_format,
+        layout as layout,
+        memory_format as memory_format,
+        preserve_format as preserve_format,
+        strided as strided,
+    )
     from intaglio._modes import (
         enable_grad as enable_grad,
         inference_mode as inference_mode,
@@ -385,7 +470,6 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         trace as trace,
     )
     from intaglio._promote import (
-        broadcast_shapes as broadcast_shapes,
         get_default_dtype as get_default_dtype,
         promote_types as promote_types,
         result_type as result_type,
@@ -421,6 +505,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         GradientError as GradientError,
         IndexError as IndexError,
         InterruptedError as InterruptedError,
+        LinAlgError as LinAlgError,
         MemoryError as MemoryError,
         MissingExtra as MissingExtra,
         NaNError as NaNError,
@@ -459,9 +544,30 @@ _NAMES: dict[str, str] = {
         conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
     """,
     "intaglio._functions_create": """
-        arange as_tensor asarray empty empty_like eye from_dlpack from_numpy full full_like
-        linspace logspace ones ones_like scalar_tensor tensor tril_indices triu_indices zeros
+        as_tensor asarray empty empty_like empty_permuted empty_strided from_dlpack
+        from_numpy frombuffer full full_like ones ones_like scalar_tensor tensor zeros
         zeros_like""",
+    "intaglio._functions_diagonal": """
+        diag diag_embed diagflat diagonal diagonal_scatter tril tril_indices triu
+        triu_indices""",
+    "intaglio._functions_strided": "as_strided as_strided_scatter",
+    "intaglio._functions_copies": """
+        alias_copy as_strided_copy detach_copy diagonal_copy expand_copy narrow_copy
+        permute_copy select_copy select_scatter slice slice_copy slice_scatter split_copy
+        split_with_sizes split_with_sizes_copy squeeze_copy t_copy transpose_copy
+        unbind_copy unfold_copy unsafe_chunk unsafe_split unsafe_split_with_sizes
+        unsqueeze_copy view_copy""",
+    "intaglio._functions_ranges": "arange eye linspace logspace range",
+    "intaglio._functions_questions": """
+        get_device is_complex is_floating_point is_nonzero is_same_size is_signed is_storage
+        numel""",
+    "intaglio._constructors": """
+        BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor
+        IntTensor LongTensor ShortTensor""",
+    "intaglio._device_names": "device",
+    "intaglio._layouts": """
+        channels_last channels_last_3d contiguous_format layout memory_format
+        preserve_format strided""",
     "intaglio._functions_data": "argwhere bincount masked_select nonzero unique",
     "intaglio._functions_elementwise": """
         abs absolute acos acosh add addcdiv addcmul arccos arcsin arctan arctan2 asin asinh atan
@@ -472,19 +578,20 @@ _NAMES: dict[str, str] = {
         sgn sigmoid sign sin sinh sqrt square stop_gradient sub subtract tan tanh true_divide
         trunc where xlogy""",
     "intaglio._functions_index": """
-        gather index_add index_copy index_fill index_put index_select masked_fill take
-        take_along_dim take_rows""",
+        gather index_add index_copy index_fill index_put index_select masked_fill put take
+        take_along_dim take_rows unravel_index""",
     "intaglio._functions_join": """
-        cat chunk concat concatenate hstack meshgrid roll row_stack split stack tensor_split
+        block_diag cartesian_prod cat chunk column_stack combinations concat concatenate
+        dsplit dstack hsplit hstack meshgrid roll row_stack split stack tensor_split vsplit
         vstack""",
     "intaglio._functions_matmul": """
         addbmm addmm addmv addr baddbmm bmm chain_matmul dot einsum ger inner kron matmul
         matrix_power mm mv outer tensordot vdot""",
     "intaglio._functions_movement": """
-        adjoint atleast_1d atleast_2d broadcast_tensors broadcast_to clone diag diag_embed
-        diagonal expand_dims flatten flip fliplr flipud moveaxis movedim narrow permute ravel
-        repeat_interleave reshape rot90 select squeeze swapaxes swapdims t tile transpose tril
-        triu unbind unflatten unsqueeze""",
+        adjoint atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors
+        broadcast_to clone expand_dims flatten flip fliplr flipud moveaxis movedim narrow
+        permute ravel repeat_interleave reshape rot90 select squeeze swapaxes swapdims t
+        tile transpose unbind unflatten unsqueeze""",
     "intaglio._functions_pad": "constant_pad constant_pad_nd pad_by_index",
     "intaglio._functions_calculus": "cumulative_trapezoid diff gradient trapezoid trapz",
     "intaglio._functions_histogram": "histc histogram histogramdd",
@@ -508,8 +615,7 @@ _NAMES: dict[str, str] = {
         enable_grad inference_mode is_grad_enabled is_inference_mode_enabled no_grad
         set_grad_enabled""",
     "intaglio._program": "Program trace",
-    "intaglio._promote": """
-        broadcast_shapes get_default_dtype promote_types result_type set_default_dtype""",
+    "intaglio._promote": "get_default_dtype promote_types result_type set_default_dtype",
     "intaglio._recipe": "program",
     "intaglio._recorded": "spec",
     "intaglio._tensor": "Tensor",
@@ -519,8 +625,8 @@ _NAMES: dict[str, str] = {
         bfloat16 float16 float32 float64 int16 int32 int64 int8 uint32 uint8""",
     "intaglio.compiler.errors": """
         ArgumentError CompileError DTypeError DeviceError Error FormatError GradientError
-        IndexError InterruptedError MemoryError MissingExtra NaNError ShapeError TraceError
-        VerifyError""",
+        IndexError InterruptedError LinAlgError MemoryError MissingExtra NaNError ShapeError
+        TraceError VerifyError""",
     "intaglio.nn.functional": "log_softmax softmax",
     "intaglio.runtime": "load num_threads set_num_threads",
     "intaglio.runtime.version": "__version__",
@@ -537,6 +643,8 @@ if not TYPE_CHECKING:  # type checkers would take it as a promise that any name 
         """Import a public name or submodule on first use, and keep it: this runs once for each."""
         if name in _HOME:
             value = getattr(import_module(_HOME[name]), name)
+            if _HOME[name].startswith("intaglio._functions"):
+                import_module("intaglio._tensor")  # so that what they make has its methods
         elif name in _SUBMODULES:
             value = import_module(f"intaglio.{name}")
         else:

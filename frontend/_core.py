@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from intaglio._device_names import device
 from intaglio._kind import Kind, Size, kind_of_array
 from intaglio._modes import modes
 from intaglio._places import is_data, is_dense, to_host
@@ -61,7 +62,7 @@ class Tensor:
     def __new__(cls, data: Any = (), *args: Any, **kwargs: Any) -> Tensor:
         from intaglio._functions_create import as_float_tensor
 
-        made = as_float_tensor(data)
+        made = as_float_tensor(data, *args)
         return wrap(made._data, made._kind, cls)
 
     if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Tensor:
         return self._kind.rank
 
     @property
-    def device(self) -> str:
+    def device(self) -> device:
         """Where the data lies: `cpu`, or a device such as `cuda:0`."""
         return self._kind.device
 
@@ -181,7 +182,7 @@ class Tensor:
         steps = tuple(s // data.itemsize for s in data.strides)
         return steps if dim is None else steps[dim]
 
-    def is_contiguous(self) -> bool:
+    def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie densely in row-major order; true of every traced value."""
         return is_dense(self._data) if is_data(self._data) else True
 

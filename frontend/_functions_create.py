@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import intaglio._methods as _methods
-from intaglio._apply import apply, constant, full as fill, one
+from intaglio._apply import constant, full as fill
 from intaglio._core import Array, Tensor, from_array, wrap
 from intaglio._dtype_names import as_dtype
 from intaglio._functions_device import on_device
 from intaglio._functions_movement import sizes
-from intaglio._kind import kind_of, kind_of_array
+from intaglio._functions_strided import as_strided
+from intaglio._kind import Size, kind_of, kind_of_array
+from intaglio._layouts import creates
 from intaglio._modes import modes
+from intaglio._places import share_memory
 from intaglio._promote import cast, get_default_dtype, number_dtype, stack_nested
 from intaglio.compiler.dims import Dim
-from intaglio.compiler.dtypes import DType, dtype_of, int64
+from intaglio.compiler.dtypes import DType, dtype_of
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.runtime.device.array import CUDA, DeviceArray
 
@@ -35,27 +37,38 @@ def _array_of(data: Any, dtype: DType | None) -> Array:
     """A fresh array of Python data, with torch's choice of dtype."""
     if isinstance(data, np.ndarray | np.generic):
         array = np.array(data, copy=True)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
     else:
-        array = np.array(data)
-        if array.dtype == np.float64:
+        array = _array_of_numbers(data)
+        if dtype is None and (array.dtype == np.float64 or array.size == 0):
             array = array.astype(get_default_dtype().numpy)
-        if array.dtype == object:
-            raise ShapeError(
-                "tensor: the nested lists have rows of different lengths, or no numbers"
-            )
-        if array.size == 0 and dtype is None:
-            array = array.astype(get_default_dtype().numpy)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+        elif dtype is not None and dtype.kind in "iu" and array.dtype.kind in "iu":
+            _check_range(array, dtype)
     if dtype is not None and array.dtype != dtype.numpy:
-        source = np.array(data, dtype=np.float64) if _wants_wide(data, dtype) else array
-        array = source.astype(dtype.numpy)
+        with np.errstate(all="ignore"):
+            array = array.astype(dtype.numpy)
     dtype_of(array.dtype)
     return array
 
 
-def _wants_wide(data: Any, dtype: DType) -> bool:
-    return dtype.kind == "f" and not isinstance(data, np.ndarray | np.generic)
+def _array_of_numbers(data: Any) -> Array:
+    """Nested lists of numbers as an array."""
+    try:
+        array = np.array(data)
+    except ValueError:
+        raise ShapeError("tensor: the nested lists have rows of different lengths") from None
+    if array.dtype.kind not in "biufcV":
+        raise ShapeError("tensor: the nested lists hold what is no number, or no number of 64 bits")
+    return array
+
+
+def _check_range(array: Array, dtype: DType) -> None:
+    """Refuse integers that the dtype does not hold; -1 and so on become unsigned as in C."""
+    limits = np.iinfo(dtype.numpy.str)
+    low = -int(limits.max) if dtype.kind == "u" else int(limits.min)
+    if array.size and (int(array.min()) < low or int(array.max()) > int(limits.max)):
+        raise ArgumentError(f"tensor: a number does not fit {dtype.long_name}")
 
 
 def tensor(
@@ -88,9 +101,25 @@ def _holds_tensors(data: Any) -> bool:
     return isinstance(data, Tensor)
 
 
-def as_float_tensor(data: Any) -> Tensor:
-    """What `Tensor(data)` makes: the data in the default float dtype."""
-    return tensor(data, get_default_dtype())
+def as_float_tensor(*data: Any) -> Tensor:
+    """What `Tensor(data)` makes: the data in the default float dtype; zeros of a shape if integers
+    are given."""
+    return of_type(get_default_dtype(), data)
+
+
+def of_type(dtype: DType, given: tuple[Any, ...]) -> Tensor:
+    """What torch's old constructors make: of sizes a tensor to be written, of one list, array or
+    tensor its elements in the dtype."""
+    if not given:
+        return empty(0, dtype=dtype)
+    first = given[0]
+    if isinstance(first, Size):
+        return empty(first, dtype=dtype)
+    if isinstance(first, int | Dim | np.integer) and not isinstance(first, bool):
+        return empty(given, dtype=dtype)
+    if len(given) > 1:
+        raise ArgumentError("Tensor(): sizes, or one list, array or tensor, are wanted")
+    return tensor(first, dtype)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -107,7 +136,24 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(data, wanted, device=device)
 
 
-asarray = as_tensor
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The data as a tensor: shared where that is possible, copied if `copy`, and an error if it
+    must not be copied (`copy=False`) and must be."""
+    if copy:
+        return tensor(obj, dtype, device=device, requires_grad=requires_grad)
+    made = as_tensor(obj, dtype, device)
+    if copy is False and made is not obj:
+        source = obj if isinstance(obj, np.ndarray) else None
+        if source is None or not share_memory(made._data, source):
+            raise ArgumentError("asarray: the data can't be shared; leave out copy=False")
+    return made.requires_grad_() if requires_grad else made
 
 
 def from_numpy(array: Array) -> Tensor:
@@ -135,50 +181,137 @@ def from_dlpack(source: Any) -> Tensor:
     return from_array(np.from_dlpack(source))
 
 
-def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+@creates
+def scalar_tensor(
+    value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor without dimensions; of the default float dtype unless another is given."""
-    return tensor(value, get_default_dtype() if dtype is None else dtype, device=device)
+    wanted = get_default_dtype() if dtype is None else dtype
+    return tensor(value, wanted, device=device, requires_grad=requires_grad)
+
+
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of one dimension that shares the memory of an object with Python's buffer protocol:
+    `count` elements (-1: all) from the byte `offset`."""
+    wanted = as_dtype(dtype)
+    try:
+        array = np.frombuffer(buffer, wanted.numpy, count, offset)
+    except ValueError as error:
+        raise ArgumentError(f"frombuffer: {error}") from None
+    made = constant(array) if modes.trace is not None else from_array(array)
+    return made.requires_grad_() if requires_grad else made
+
+
+# ---------------------------------------------------------------------------- filled with a number
 
 
 def _filled(
-    shape: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool
+    name: str, shape: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     wanted = as_dtype(dtype)
+    for size in shape:
+        if not isinstance(size, Dim) and not hasattr(size, "__index__"):
+            raise ArgumentError(f"{name}: a size is an integer, not {size!r}")
+        if not isinstance(size, Dim) and size < 0:
+            raise ShapeError(f"{name}: a size of {size} in {shape} is negative")
     if modes.trace is not None or any(isinstance(s, Dim) for s in shape):
         made = fill(value, kind_of(wanted, shape))
     else:
-        for size in shape:
-            if size < 0:
-                raise ShapeError(f"a size of {size} in {shape} is negative")
-        made = from_array(np.full(shape, value, wanted.numpy))
+        try:
+            made = from_array(np.full(shape, value, wanted.numpy))
+        except (OverflowError, TypeError, ValueError):
+            raise ArgumentError(f"{name}: {value!r} is no {wanted.long_name}") from None
     return _made(made, device, requires_grad)
 
 
+def _shape_of(given: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
+    return sizes(given if size is None else (size,))
+
+
+@creates
 def zeros(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
-) -> Tensor:
-    """Zeros of a shape."""
-    return _filled(sizes(size), 0, dtype or get_default_dtype(), device, requires_grad)
-
-
-def ones(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
-) -> Tensor:
-    """Ones of a shape."""
-    return _filled(sizes(size), 1, dtype or get_default_dtype(), device, requires_grad)
-
-
-def empty(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
-    memory_format: Any = None,
+) -> Tensor:
+    """Zeros of a shape."""
+    wanted = dtype or get_default_dtype()
+    return _filled("zeros", _shape_of(shape, size), 0, wanted, device, requires_grad)
+
+
+@creates
+def ones(
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Ones of a shape."""
+    wanted = dtype or get_default_dtype()
+    return _filled("ones", _shape_of(shape, size), 1, wanted, device, requires_grad)
+
+
+@creates
+def empty(
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of a shape whose elements are to be written: zeros, so that runs repeat."""
-    return _filled(sizes(size), 0, dtype or get_default_dtype(), device, requires_grad)
+    wanted = dtype or get_default_dtype()
+    return _filled("empty", _shape_of(shape, size), 0, wanted, device, requires_grad)
 
 
+@creates
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of a size to be written, which lies in memory with these strides (in elements)."""
+    shape, steps = sizes((size,)), sizes((stride,))
+    if len(shape) != len(steps):
+        raise ArgumentError(f"empty_strided: {shape} and the stride {steps} differ in length")
+    if any(isinstance(s, int) and s < 0 for s in (*shape, *steps)):
+        raise ArgumentError(f"empty_strided: the size {shape} or stride {steps} is negative")
+    room: Any = 1
+    for count, step in zip(shape, steps, strict=True):
+        room = room + (count - 1) * step
+    memory = empty(0 if 0 in shape else room, dtype=dtype, device=device)
+    made = as_strided(memory, shape, steps)
+    return made.requires_grad_() if requires_grad else made
+
+
+@creates
+def empty_permuted(
+    size: Any,
+    physical_layout: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of a size to be written, whose dimensions lie in memory in this order, the outermost
+    first."""
+    shape, order = sizes((size,)), sizes((physical_layout,))
+    if sorted(order) != list(range(len(shape))):
+        raise ArgumentError(f"empty_permuted: {order} is no order of {len(shape)} dimensions")
+    memory = empty(tuple(shape[k] for k in order), dtype=dtype, device=device)
+    made = memory.permute(*(order.index(k) for k in range(len(order))))
+    return made.requires_grad_() if requires_grad else made
+
+
+@creates
 def full(
     size: Any,
     fill_value: Any,
@@ -191,43 +324,40 @@ def full(
     shape = (size,) if isinstance(size, int | Dim) else tuple(size)
     if isinstance(fill_value, Tensor):
         made = fill_value if dtype is None else cast(fill_value, as_dtype(dtype))
-        return on_device(made.expand(shape).clone(), device)
+        return _made(made.expand(shape).clone(), device, requires_grad)
     wanted = number_dtype(fill_value) if dtype is None else dtype
-    return _filled(shape, fill_value, wanted, device, requires_grad)
+    return _filled("full", shape, fill_value, wanted, device, requires_grad)
 
 
-def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def _like(name: str, x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    if isinstance(value, Tensor):
+        wanted = x.dtype if dtype is None else dtype
+        where = device or x.device
+        return full(tuple(x.shape), value, dtype=wanted, device=where, requires_grad=requires_grad)
     shape, wanted = tuple(x.shape), x.dtype if dtype is None else dtype
-    return _filled(shape, value, wanted, device or x.device, requires_grad)
+    return _filled(name, shape, value, wanted, device or x.device, requires_grad)
 
 
+@creates
 def zeros_like(
-    input: Tensor,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    memory_format: Any = None,
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros of a tensor's shape and dtype."""
-    return _like(input, 0, dtype, device, requires_grad)
+    return _like("zeros_like", input, 0, dtype, device, requires_grad)
 
 
+@creates
 def ones_like(
-    input: Tensor,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    memory_format: Any = None,
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones of a tensor's shape and dtype."""
-    return _like(input, 1, dtype, device, requires_grad)
+    return _like("ones_like", input, 1, dtype, device, requires_grad)
 
 
 empty_like = zeros_like
 
 
+@creates
 def full_like(
     input: Tensor,
     fill_value: Any,
@@ -235,29 +365,53 @@ def full_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
-    memory_format: Any = None,
 ) -> Tensor:
     """A tensor's shape and dtype filled with one number."""
-    return _like(input, fill_value, dtype, device, requires_grad)
+    return _like("full_like", input, fill_value, dtype, device, requires_grad)
 
 
+@creates
 def new_zeros(
     input: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros of a shape, in the tensor's dtype."""
-    return _filled(sizes(size), 0, dtype or input.dtype, device or input.device, requires_grad)
+    where = device or input.device
+    return _filled("new_zeros", sizes(size), 0, dtype or input.dtype, where, requires_grad)
 
 
+@creates
 def new_ones(
     input: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones of a shape, in the tensor's dtype."""
-    return _filled(sizes(size), 1, dtype or input.dtype, device or input.device, requires_grad)
+    where = device or input.device
+    return _filled("new_ones", sizes(size), 1, dtype or input.dtype, where, requires_grad)
 
 
 new_empty = new_zeros
 
 
+@creates
+def new_empty_strided(
+    input: Tensor,
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`empty_strided` in the tensor's dtype."""
+    return empty_strided(
+        size,
+        stride,
+        dtype=dtype or input.dtype,
+        device=device or input.device,
+        requires_grad=requires_grad,
+    )
+
+
+@creates
 def new_full(
     input: Tensor,
     size: Any,
@@ -277,6 +431,7 @@ def new_full(
     )
 
 
+@creates
 def new_tensor(
     input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -284,102 +439,6 @@ def new_tensor(
     return tensor(
         data, dtype or input.dtype, device=device or input.device, requires_grad=requires_grad
     )
-
-
-def arange(
-    start: Any,
-    end: Any = None,
-    step: Any = 1,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """start, start + step, ... before `end`; integers give int64. `arange(n)` counts from 0, and n
-    may be symbolic."""
-    if end is None:
-        start, end = 0, start
-    numbers = [x.item() if isinstance(x, Tensor) else x for x in (start, end, step)]
-    start, end, step = numbers
-    whole = all(isinstance(x, int | Dim | np.integer) for x in numbers)
-    wanted = (int64 if whole else get_default_dtype()) if dtype is None else as_dtype(dtype)
-    if any(isinstance(x, Dim) for x in numbers):
-        if step != 1:
-            raise ArgumentError("arange: with a symbolic end the step must be 1")
-        counted = one("iota", dtype=int64, shape=(end - start,), axis=0)
-        if start != 0:
-            counted = apply("add", (counted, fill(start, counted._kind)))[0]
-        return on_device(cast(counted, wanted), device)
-    if not whole and not all(math.isfinite(x) for x in (start, end, step)):
-        raise ArgumentError(f"arange: {start} to {end} in steps of {step} has no end")
-    if step == 0 or (end - start) * step < 0:
-        raise ArgumentError(f"arange: {start} to {end} is not reached in steps of {step}")
-    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    values = (np.arange(count) * step + start) if whole else start + step * np.arange(count)
-    made = constant(values.astype(wanted.numpy))
-    return _made(made, device, requires_grad)
-
-
-def linspace(
-    start: Any,
-    end: Any,
-    steps: int,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """`steps` numbers from `start` to `end`, evenly spaced, both included."""
-    wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-    if modes.trace is not None and any(isinstance(x, Tensor) for x in (start, end)):
-        part = constant(np.linspace(0.0, 1.0, steps))
-        return on_device(cast(start * (1.0 - part) + end * part, wanted), device)
-    a, b = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
-    made = constant(np.linspace(a, b, steps).astype(wanted.numpy))
-    return _made(made, device, requires_grad)
-
-
-def logspace(
-    start: Any,
-    end: Any,
-    steps: int,
-    base: float = 10.0,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """base ** x for `steps` numbers x from `start` to `end`, evenly spaced."""
-    a, b = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
-    wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-    made = constant((base ** np.linspace(a, b, steps)).astype(wanted.numpy))
-    return _made(made, device, requires_grad)
-
-
-def eye(
-    n: int,
-    m: int | None = None,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Ones on the diagonal of an n x m matrix."""
-    wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-    made = constant(np.eye(n, n if m is None else m, dtype=wanted.numpy))
-    return _made(made, device, requires_grad)
-
-
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = int64) -> Tensor:
-    """Rows and columns of the positions in the lower triangle: i64[2, count]."""
-    found = np.stack(np.tril_indices(row, offset, col))
-    return constant(found.astype(as_dtype(dtype).numpy))
-
-
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = int64) -> Tensor:
-    """Rows and columns of the positions in the upper triangle: i64[2, count]."""
-    found = np.stack(np.triu_indices(row, offset, col))
-    return constant(found.astype(as_dtype(dtype).numpy))
 
 
 def stand_in(array: Sequence[Any]) -> Tensor:

@@ -379,10 +379,25 @@ def index_put(
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices at these indices of a dimension."""
     axis = axis_of("index_select", input, dim)
-    index = checked_index(input, reshape(index, -1) if index.ndim != 1 else index)
+    index = _index_vector("index_select", input, index)
     if not input.ndim:
-        return input.clone()
+        if index.numel() != 1:
+            raise ShapeError(
+                f"index_select: {input._kind} holds one element, {index._kind} asks for"
+                " more or less"
+            )
+        return one("reshape", apply("take", (reshape(input, 1), index), {"axis": 0})[0], shape=())
     return apply("take", (input, index), {"axis": axis})[0]
+
+
+def _index_vector(name: str, x: Tensor, index: Tensor) -> Tensor:
+    """The index in one dimension, as i64 or i32; one without dimensions counts as one of size 1."""
+    index = checked_index(x, index)
+    if index.dtype not in (int64, int32):
+        raise DTypeError(f"{name}: the index {index._kind} is not i64 or i32")
+    if index.ndim > 1:
+        raise ShapeError(f"{name}: the index {index._kind} has more than one dimension")
+    return index if index.ndim else reshape(index, 1)
 
 
 def take_rows(input: Tensor, index: Tensor) -> Tensor:
@@ -449,36 +464,108 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     return apply("take_along", (x, index), {"axis": axis})[0]
 
 
+def _by_slices(
+    name: str, x: Tensor, dim: int, index: Tensor, source: Tensor | None
+) -> tuple[Tensor, int, Tensor, Tensor | None]:
+    """The operands of a write to whole slices of a dimension, checked; tensors without dimensions
+    as vectors of one element."""
+    axis = axis_of(name, x, dim)
+    index = _index_vector(name, x, index)
+    if source is not None:
+        if source.dtype is not x.dtype:
+            raise DTypeError(f"{name}: {x._kind} and the source {source._kind} differ in dtype")
+        if not source.ndim and x.ndim <= 1:
+            source = reshape(source, 1)
+    if not x.ndim:
+        x = reshape(x, 1)
+    if source is not None:
+        wanted = (*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :])
+        if len(wanted) != source.ndim or any(
+            isinstance(a, int) and isinstance(b, int) and a != b
+            for a, b in zip(wanted, source.shape, strict=True)
+        ):
+            raise ShapeError(f"{name}: the source {source._kind} has not the shape {wanted}")
+    return x, axis, index, source
+
+
+def _back(made: Tensor, like: Tensor) -> Tensor:
+    return made if like.ndim else one("reshape", made, shape=())
+
+
 @spelled
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """input with the slices of `source` added at these indices of a dimension, in order."""
-    axis = axis_of("index_add", input, dim)
-    source = source if alpha == 1 else source * alpha
-    return apply("index_add", (input, checked_index(input, index), source), {"axis": axis})[0]
+    x, axis, index, part = _by_slices("index_add", input, dim, index, source)
+    assert part is not None
+    if alpha != 1:
+        if isinstance(alpha, float) and x.dtype.kind != "f":
+            raise DTypeError(f"index_add: alpha {alpha} is no {x.dtype}")
+        part = part * alpha
+    if x.dtype is boolean:
+        made = cast(index_add(cast(x, int64), axis, index, cast(part, int64)), boolean)
+        return _back(made, input)
+    return _back(apply("index_add", (x, index, part), {"axis": axis})[0], input)
 
 
 @spelled
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """input with the slices at these indices of a dimension replaced by those of `source`."""
-    axis = axis_of("index_copy", input, dim)
-    rest: list[Any] = [slice(None)] * input.ndim
-    rest[axis] = checked_index(input, index)
-    return _put(input, rest, source)
+    x, axis, index, part = _by_slices("index_copy", input, dim, index, source)
+    assert part is not None
+    rest: list[Any] = [slice(None)] * x.ndim
+    rest[axis] = index
+    return _back(_put(x, rest, part), input)
 
 
 @spelled
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """input with the slices at these indices of a dimension filled with a number."""
-    axis = axis_of("index_fill", input, dim)
-    rest: list[Any] = [slice(None)] * input.ndim
-    rest[axis] = checked_index(input, index)
-    return _put(input, rest, as_tensor_like(value, input.dtype))
+    if isinstance(value, Tensor) and value.ndim:
+        raise ShapeError(f"index_fill: a number is wanted, not {value._kind}")
+    x, axis, index, _ = _by_slices("index_fill", input, dim, index, None)
+    rest: list[Any] = [slice(None)] * x.ndim
+    rest[axis] = index
+    return _back(_put(x, rest, as_tensor_like(value, x.dtype)), input)
+
+
+@spelled
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """input with the elements at these positions of its flattened form replaced by (or increased
+    by) the source's elements."""
+    if source.dtype is not input.dtype:
+        raise DTypeError(f"put: {input._kind} and the source {source._kind} differ in dtype")
+    if index.dtype is not int64:
+        raise DTypeError(f"put: the index {index._kind} is not i64")
+    if index.numel() != source.numel():
+        raise ShapeError(f"put: the index {index._kind} and {source._kind} differ in their number")
+    flat = reshape(input, input.numel())
+    places = _wrapped(reshape(index, index.numel()), input.numel())
+    values = reshape(source, source.numel())
+    op = "index_add" if accumulate else "scatter"
+    return reshape(apply(op, (flat, places, values), {"axis": 0})[0], *input.shape)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """The coordinates, one tensor for each dimension of `shape`, of positions in its flattened
+    form."""
+    sizes = (shape,) if isinstance(shape, int | Dim) else tuple(shape)
+    if indices.dtype.kind not in "iu":
+        raise DTypeError(f"unravel_index: integers are wanted, not {indices._kind}")
+    if any(isinstance(s, int) and s < 0 for s in sizes):
+        raise ShapeError(f"unravel_index: a size in {sizes} is negative")
+    made = []
+    for k, size in enumerate(sizes):
+        made.append((indices // product(sizes[k + 1 :])) % size)
+    return tuple(made)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """input with a number where the mask is true."""
-    if mask.dtype is not boolean:
-        raise DTypeError(f"masked_fill: the mask is {mask._kind}, not bool")
+    if not isinstance(mask, Tensor) or mask.dtype is not boolean:
+        kind = mask._kind if isinstance(mask, Tensor) else type(mask).__name__
+        raise DTypeError(f"masked_fill: the mask is {kind}, not bool")
+    if isinstance(value, Tensor) and value.ndim:
+        raise ShapeError(f"masked_fill: the value {value._kind} is no number")
     number = (
         cast(value, input.dtype)
         if isinstance(value, Tensor)

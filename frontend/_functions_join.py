@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from intaglio._apply import apply
+import numpy as np
+
+from intaglio._apply import apply, constant, full
 from intaglio._core import Tensor
-from intaglio._functions_movement import clone, expand, narrow, ravel, reshape, transpose, unsqueeze
+from intaglio._functions_movement import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    clone,
+    expand,
+    narrow,
+    pad_sides,
+    ravel,
+    reshape,
+    unsqueeze,
+)
 from intaglio._functions_reduce import axis_of
-from intaglio._promote import cast, result_type, spelled
+from intaglio._kind import kind_of
+from intaglio._promote import as_tensor_like, cast, number_dtype, result_type, spelled
 from intaglio.compiler.dims import Dim
-from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.dtypes import int64
+from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 
 
 @spelled
@@ -45,18 +61,82 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([unsqueeze(x, dim) for x in parts], dim % (parts[0].ndim + 1))
 
 
+def _parts(name: str, tensors: Any) -> list[Tensor]:
+    parts = list(tensors)
+    if not parts or not all(isinstance(x, Tensor) for x in parts):
+        raise ArgumentError(f"{name}: a sequence of at least one tensor is wanted")
+    return parts
+
+
+@spelled
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along the second dimension (the first, for one dimension)."""
-    parts = [reshape(x, 1) if x.ndim == 0 else x for x in tensors]
+    parts = [atleast_1d(x) for x in _parts("hstack", tensors)]
     return cat(parts, 0 if parts[0].ndim == 1 else 1)
 
 
+@spelled
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined as rows."""
-    return cat([reshape(x, 1, -1) if x.ndim < 2 else x for x in tensors], 0)
+    return cat([atleast_2d(x) for x in _parts("vstack", tensors)], 0)
 
 
 row_stack = vstack
+
+
+@spelled
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along the third dimension."""
+    return cat([atleast_3d(x) for x in _parts("dstack", tensors)], 2)
+
+
+@spelled
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along the second dimension, vectors and numbers as columns."""
+    parts = [reshape(x, x.numel(), 1) if x.ndim < 2 else x for x in _parts("column_stack", tensors)]
+    return cat(parts, 1)
+
+
+def block_diag(*tensors: Any) -> Tensor:
+    """A matrix with these matrices (or rows, or numbers) along its diagonal, zeros elsewhere."""
+    parts = [x if isinstance(x, Tensor) else as_tensor_like(x, number_dtype(x)) for x in tensors]
+    if not parts:
+        raise ArgumentError("block_diag: at least one tensor is wanted")
+    if any(x.ndim > 2 for x in parts):
+        raise ShapeError(f"block_diag: {parts[0]._kind}: a block has at most two dimensions")
+    parts = [atleast_2d(x) if x.ndim else reshape(x, 1, 1) for x in parts]
+    dtype = result_type(*parts)
+    width = builtins.sum(x.shape[1] for x in parts)
+    rows, before = [], 0
+    for x in parts:
+        low, high = (0, before), (0, width - before - x.shape[1])
+        rows.append(pad_sides(cast(x, dtype), low, high))
+        before = before + x.shape[1]
+    return cat(rows, 0)
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All rows (a, b, ...) with one element of each vector: [product of the sizes, number]."""
+    parts = _parts("cartesian_prod", tensors)
+    if any(x.ndim != 1 for x in parts):
+        raise ShapeError(f"cartesian_prod: {parts[0]._kind}: vectors are wanted")
+    if len(parts) == 1:
+        return parts[0]
+    return stack([ravel(grid) for grid in meshgrid(*parts, indexing="ij")], 1)
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All selections of r elements of a vector in order: [number, r]."""
+    if input.ndim != 1 or r < 0:
+        raise ArgumentError(f"combinations: {input._kind}, r = {r}: a vector and r >= 0 are wanted")
+    size = input.shape[0]
+    if not isinstance(size, int):
+        raise ShapeError(f"combinations: {input._kind}: the size must be known")
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    if r == 0:
+        return full(0, kind_of(input.dtype, (0,))).clone()
+    found = np.array(list(choose(range(size), r)), np.int64).reshape(-1, r)
+    return apply("take", (input, constant(found)), {"axis": 0})[0]
 
 
 @spelled
@@ -95,15 +175,22 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 @spelled
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces that end before each index, or this many of nearly equal size: views."""
+    if not input.ndim:
+        raise ShapeError(f"tensor_split: {input._kind} has no dimension to split")
     axis = axis_of("tensor_split", input, dim)
     size = input.shape[axis]
-    if isinstance(indices_or_sections, int):
-        base, extra = divmod(size, indices_or_sections)
-        parts = [base + (k < extra) for k in range(indices_or_sections)]
+    wanted = indices_or_sections
+    if isinstance(wanted, Tensor):
+        if wanted.dtype is not int64 or wanted.ndim > 1:
+            raise DTypeError(f"tensor_split: i64[] or i64[n] is wanted, not {wanted._kind}")
+        wanted = wanted.tolist()
+    if isinstance(wanted, int):
+        if wanted <= 0:
+            raise ArgumentError(f"tensor_split: {wanted} sections are not possible")
+        base, extra = divmod(size, wanted)
+        parts = [base + (k < extra) for k in range(wanted)]
         return split(input, parts, axis)
-    cuts = [
-        builtins.min(c if c >= 0 else builtins.max(c + size, 0), size) for c in indices_or_sections
-    ]
+    cuts = [builtins.min(c if c >= 0 else builtins.max(c + size, 0), size) for c in wanted]
     ends = [*cuts, size]
     starts = [0, *cuts]
     return tuple(
@@ -111,11 +198,37 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     )
 
 
+def _even_split(name: str, x: Tensor, wanted: Any, dim: int, rank: int) -> tuple[Tensor, ...]:
+    if x.ndim < rank:
+        raise ShapeError(f"{name}: {x._kind} has fewer than {rank} dimensions")
+    size = x.shape[dim]
+    if isinstance(wanted, int) and (wanted <= 0 or size % wanted != 0):
+        raise ShapeError(f"{name}: {x._kind}: {size} is not divided evenly by {wanted}")
+    return tensor_split(x, wanted, dim)
+
+
+def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Pieces along the second dimension (the first of a vector), as many or at these indices."""
+    return _even_split("hsplit", input, indices_or_sections, 0 if input.ndim == 1 else 1, 1)
+
+
+def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Pieces along the first dimension, this many equal ones or at these indices."""
+    return _even_split("vsplit", input, indices_or_sections, 0, 2)
+
+
+def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Pieces along the third dimension, this many equal ones or at these indices."""
+    return _even_split("dsplit", input, indices_or_sections, 2, 3)
+
+
 @spelled
 def roll(input: Tensor, shifts: Any, dim: Any = None) -> Tensor:
     """Moved along dimensions, what leaves at the end coming back at the start."""
     if dim is None:
         return reshape(roll(ravel(input), shifts, 0), *input.shape)
+    if len(_many(shifts)) != len(_many(dim)):
+        raise ArgumentError(f"roll: {input._kind}: {shifts} and {dim} are not as many numbers")
     pairs = zip(_many(shifts), _many(dim), strict=True)
     for shift, d in pairs:
         axis = axis_of("roll", input, d)
@@ -135,21 +248,23 @@ def _many(x: Any) -> tuple[Any, ...]:
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """Coordinate grids of one-dimensional tensors."""
-    parts = (
-        list(tensors[0])
-        if len(tensors) == 1 and not isinstance(tensors[0], Tensor)
-        else list(tensors)
-    )
-    swap = indexing == "xy" and len(parts) > 1
-    if swap:
-        parts[0], parts[1] = parts[1], parts[0]
-    shape = tuple(x.numel() for x in parts)
+    """Coordinate grids of vectors (or numbers): grid k repeats vector k along all dimensions but
+    its own, the k-th. With indexing "xy" the first two dimensions are exchanged."""
+    one_list = len(tensors) == 1 and not isinstance(tensors[0], Tensor)
+    parts = _parts("meshgrid", tensors[0] if one_list else tensors)
+    if any(x.ndim > 1 for x in parts):
+        raise ShapeError(f"meshgrid: {', '.join(str(x._kind) for x in parts)}: vectors are wanted")
+    if any(x.dtype is not parts[0].dtype for x in parts):
+        raise DTypeError(f"meshgrid: {', '.join(str(x._kind) for x in parts)}: the dtypes differ")
+    if indexing not in ("ij", "xy"):
+        raise ArgumentError(f"meshgrid: indexing is 'ij' or 'xy', not {indexing!r}")
+    order = list(range(len(parts)))
+    if indexing == "xy" and len(parts) > 1:
+        order[0], order[1] = 1, 0
+    shape = tuple(parts[k].numel() for k in order)
     made = []
     for k, x in enumerate(parts):
-        column = reshape(x, *(x.numel() if j == k else 1 for j in range(len(parts))))
-        made.append(expand(column, *shape))
-    if swap:
-        made = [transpose(x, 0, 1) for x in made]
-        made[0], made[1] = made[1], made[0]
+        at = order.index(k)
+        line = reshape(x, *(x.numel() if j == at else 1 for j in range(len(parts))))
+        made.append(expand(line, *shape))
     return tuple(made)

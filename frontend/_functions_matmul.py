@@ -9,7 +9,8 @@ from typing import Any
 from intaglio._apply import apply, binary, one
 from intaglio._core import Tensor
 from intaglio._functions_elementwise import mul
-from intaglio._functions_movement import diagonal, permute, reshape
+from intaglio._functions_diagonal import diagonal
+from intaglio._functions_movement import permute, reshape
 from intaglio._functions_reduce import sum as total
 from intaglio._promote import broadcast_shapes, cast, expand_to, result_type
 from intaglio.compiler.dims import Dim, product
@@ -164,7 +165,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     """The matrix multiplied with itself n times (n >= 0), by squaring."""
     if n < 0:
         raise ArgumentError("matrix_power: negative powers need an inverse, which is not there")
-    from intaglio._functions_create import eye
+    from intaglio._functions_ranges import eye
 
     if n == 0:
         return expand_to(eye(input.shape[-1], dtype=input.dtype), tuple(input.shape)).clone()

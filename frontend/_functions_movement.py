@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from intaglio._apply import apply, full, link, one, view as apply_view
+from intaglio._apply import apply, link, one, view as apply_view
 from intaglio._core import Tensor, wrap
 from intaglio._functions_device import on_device
 from intaglio._functions_reduce import axis_of
+from intaglio._kind import Size
 from intaglio._modes import modes, set_grad_enabled
-from intaglio._promote import broadcast_shapes, cast, expand_to, spelled
+from intaglio._promote import (
+    as_tensor_like,
+    broadcast_shapes as common_shape,
+    cast,
+    expand_to,
+    number_dtype,
+    spelled,
+    wrapped,
+)
 from intaglio.compiler.dims import Dim, product
 from intaglio.compiler.dtypes import DType, boolean, int64
-from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.errors import ArgumentError, IndexError as AxisError, ShapeError
 from intaglio.compiler.ir import Value
 
 
@@ -106,6 +115,8 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
             f"permute: {input._kind}: {order} does not name its {input.ndim} dimensions"
         )
     axes = tuple(axis_of("permute", input, d) for d in order)
+    if len(set(axes)) != len(axes):
+        raise ArgumentError(f"permute: {input._kind}: {order} names a dimension twice")
     return apply_view("permute", input, {"axes": axes})
 
 
@@ -129,6 +140,13 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     targets = (destination,) if isinstance(destination, int) else tuple(destination)
     a = [axis_of("movedim", input, d) for d in sources]
     b = [axis_of("movedim", input, d) for d in targets]
+    if len(a) != len(b) or len(set(a)) != len(a) or len(set(b)) != len(b):
+        raise ArgumentError(
+            f"movedim: {input._kind}: {source} and {destination} are not as many distinct"
+            " dimensions"
+        )
+    if not input.ndim:
+        return permute(input)
     rest = [k for k in range(input.ndim) if k not in a]
     place = dict(zip(b, a, strict=True))
     following = iter(rest)
@@ -177,8 +195,6 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at `dim`: a view."""
     rank = input.ndim + 1
     if not -rank <= dim < rank:
-        from intaglio.compiler.errors import IndexError as AxisError
-
         raise AxisError(f"unsqueeze: {input._kind}: dim {dim} is out of range")
     at = dim % rank
     shape = (*input.shape[:at], 1, *input.shape[at:])
@@ -214,9 +230,18 @@ def broadcast_to(input: Tensor, shape: Sequence[Any]) -> Tensor:
     return expand(input, *shape)
 
 
+def broadcast_shapes(*shapes: Any) -> tuple[Any, ...]:
+    """The common shape of shapes; an integer stands for a shape of one dimension."""
+    given = [(s,) if isinstance(s, int | Dim) else tuple(s) for s in shapes]
+    for shape in given:
+        if any(isinstance(s, int) and s < 0 for s in shape):
+            raise ShapeError(f"broadcast_shapes: a size in {shape} is negative")
+    return Size(common_shape(*given))
+
+
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """All expanded to their common shape."""
-    shape = broadcast_shapes(*(x.shape for x in tensors))
+    shape = common_shape(*(x.shape for x in tensors))
     return tuple(expand_to(x, shape) for x in tensors)
 
 
@@ -240,17 +265,34 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
 
 
 @spelled
-def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Tensor:
-    """Each element repeated in place this often along `dim` (of the flattened tensor, if None)."""
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: Any = None
+) -> Tensor:
+    """Each element repeated in place this often along `dim` (of the flattened tensor, if None).
+    With `repeats` alone: each position as often as its number says. `output_size` is the size that
+    the caller expects, and is checked."""
+    if repeats is None:
+        index = one("iota", dtype=int64, shape=(input.numel(),), axis=0)
+        return repeat_interleave(index, input, 0, output_size=output_size)
+    if isinstance(repeats, tuple | list):
+        repeats = as_tensor_like(repeats, int64)
     if isinstance(repeats, Tensor):
         from intaglio._functions_data import repeat_by_counts
 
-        return repeat_by_counts(input, repeats, dim)
+        return _of_size(repeat_by_counts(input, repeats, dim), dim, output_size)
     x = ravel(input) if dim is None else input
     axis = 0 if dim is None else axis_of("repeat_interleave", x, dim)
     x = unsqueeze(x, axis + 1)
     x = expand(x, *x.shape[: axis + 1], repeats, *x.shape[axis + 2 :])
-    return one("reshape", x, shape=_merged(tuple(x.shape), axis))
+    made = one("reshape", x, shape=_merged(tuple(x.shape), axis))
+    return _of_size(made, dim, output_size)
+
+
+def _of_size(x: Tensor, dim: int | None, expected: Any) -> Tensor:
+    size = x.shape[0 if dim is None else dim]
+    if expected is not None and size != expected:
+        raise ShapeError(f"repeat_interleave: the result has {size} entries, not {expected}")
+    return x
 
 
 def _merged(shape: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
@@ -259,8 +301,10 @@ def _merged(shape: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
 
 def narrow(input: Tensor, dim: int, start: Any, length: Any) -> Tensor:
     """`length` positions from `start` along a dimension: a view."""
+    if not input.ndim:
+        raise ShapeError(f"narrow: {input._kind} has no dimension to cut")
     axis = axis_of("narrow", input, dim)
-    size = input.shape[axis] if input.ndim else 0
+    size = input.shape[axis]
     if isinstance(start, Tensor) and isinstance(start._data, Value):
         counted = one("iota", dtype=int64, shape=(length,), axis=0)
         places = expand_to(cast(start, int64), (length,))
@@ -268,6 +312,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: Any) -> Tensor:
     start, length = (int(x) if isinstance(x, Tensor) else x for x in (start, length))
     if isinstance(length, int) and length < 0:
         raise ArgumentError(f"narrow: {input._kind}: a length of {length} is negative")
+    if isinstance(start, int) and isinstance(size, int) and not -size <= start <= size:
+        raise AxisError(f"narrow: {input._kind}: start {start} is out of range for size {size}")
     if isinstance(start, int) and start < 0:
         start = start + size
     starts = tuple(start if k == axis else 0 for k in range(input.ndim))
@@ -292,8 +338,6 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
     axis = axis_of("select", input, dim)
     size = input.shape[axis] if input.ndim else 0
     if isinstance(index, int) and isinstance(size, int) and not -size <= index < size:
-        from intaglio.compiler.errors import IndexError as AxisError
-
         raise AxisError(f"select: {input._kind}: index {index} is out of range for size {size}")
     part = narrow(input, axis, index, 1)
     shape = (*input.shape[:axis], *input.shape[axis + 1 :])
@@ -301,10 +345,12 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
 
 
 def flip(input: Tensor, *dims: Any, **named: Any) -> Tensor:
-    """The elements in reverse order along the dimensions (`flip(x, 0, 1)`, `dims=(0, 1)`): a
-    copy."""
-    chosen = named.get("dims", named.get("axis", dims))
-    axes = tuple(sorted(axis_of("flip", input, d) for d in sizes((chosen,) if named else dims)))
+    """The elements in reverse order along the dimensions (`flip(x, 0, 1)`, `dims=(0, 1)`), along
+    all where none are named: a copy."""
+    chosen: Any = named.get("dims", named.get("axis", dims or None))
+    if chosen is None:
+        chosen = tuple(range(input.ndim))
+    axes = tuple(sorted(axis_of("flip", input, d) for d in sizes((chosen,) if named else chosen)))
     if len(set(axes)) != len(axes):
         raise ArgumentError(f"flip: {input._kind}: {axes} names a dimension twice")
     if not axes or not input.ndim:
@@ -314,17 +360,26 @@ def flip(input: Tensor, *dims: Any, **named: Any) -> Tensor:
 
 def fliplr(input: Tensor) -> Tensor:
     """Reversed along the second dimension."""
+    if input.ndim < 2:
+        raise ShapeError(f"fliplr: {input._kind} has fewer than two dimensions")
     return flip(input, 1)
 
 
 def flipud(input: Tensor) -> Tensor:
     """Reversed along the first dimension."""
+    if not input.ndim:
+        raise ShapeError(f"flipud: {input._kind} has no dimension to reverse")
     return flip(input, 0)
 
 
+@spelled
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by k quarters in the plane of two dimensions."""
-    a, b = dims
+    if len(dims) != 2 or input.ndim < 2:
+        raise ArgumentError(f"rot90: {input._kind}: {tuple(dims)} is no plane of two dimensions")
+    a, b = (axis_of("rot90", input, d) for d in dims)
+    if a == b:
+        raise ArgumentError(f"rot90: {input._kind}: {tuple(dims)} names a dimension twice")
     turns = k % 4
     if turns == 0:
         return clone(input)
@@ -347,85 +402,38 @@ def pad_sides(input: Tensor, low: Sequence[Any], high: Sequence[Any], value: Any
     return one("pad", input, low=grow_low, high=grow_high, value=number)
 
 
-def tril(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The lower triangle, zeros above the diagonal."""
-    return _triangle(input, "le", diagonal)
+def atleast_1d(*tensors: Any) -> Any:
+    """With at least one dimension; of several tensors (or a sequence) a tuple."""
+    return _of_each(lambda x: reshape(x, 1) if x.ndim == 0 else x, tensors)
 
 
-def triu(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The upper triangle, zeros below the diagonal."""
-    return _triangle(input, "ge", diagonal)
+def atleast_2d(*tensors: Any) -> Any:
+    """With at least two dimensions, new ones in front; of several tensors a tuple."""
+    return _of_each(lambda x: reshape(x, 1, -1) if x.ndim < 2 else x, tensors)
 
 
-def _triangle(x: Tensor, op: str, diagonal: int) -> Tensor:
-    if x.ndim < 2:
-        raise ShapeError(f"tril/triu: {x._kind} has fewer than two dimensions")
-    shape = tuple(x.shape[-2:])
-    rows = one("iota", dtype=int64, shape=shape, axis=0)
-    columns = one("iota", dtype=int64, shape=shape, axis=1)
-    limit = rows if diagonal == 0 else apply("add", (rows, full(diagonal, rows._kind)))[0]
-    mask = expand_to(apply(op, (columns, limit))[0], tuple(x.shape))
-    return apply("where", (mask, x, full(0, x._kind)))[0]
+def atleast_3d(*tensors: Any) -> Any:
+    """With at least three dimensions: a vector becomes [1, n, 1], a matrix [m, n, 1]; of several
+    tensors a tuple."""
+
+    def widened(x: Tensor) -> Tensor:
+        if x.ndim < 2:
+            return reshape(x, 1, x.numel(), 1)
+        return unsqueeze(x, 2) if x.ndim == 2 else x
+
+    return _of_each(widened, tensors)
 
 
-def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The elements whose positions along two dimensions differ by `offset`, as a last dimension."""
-    a, b = axis_of("diagonal", input, dim1), axis_of("diagonal", input, dim2)
-    rest = [k for k in range(input.ndim) if k not in (a, b)]
-    x = permute(input, *rest, a, b)
-    rows, columns = x.shape[-2:]
-    size = builtins.max(
-        builtins.min(rows + builtins.min(offset, 0), columns - builtins.max(offset, 0)), 0
-    )
-    flat = reshape(x, *x.shape[:-2], rows * columns)
-    start = builtins.max(-offset, 0) * columns + builtins.max(offset, 0)
-    counted = one("iota", dtype=int64, shape=(size,), axis=0)
-    step = apply("mul", (counted, full(columns + 1, counted._kind)))[0]
-    index = apply("add", (step, full(start if size else 0, counted._kind)))[0]
-    return apply("take", (flat, index), {"axis": flat.ndim - 1})[0]
-
-
-def diag(input: Tensor, diagonal_: int = 0, *, diagonal: int | None = None) -> Tensor:
-    """A matrix with this diagonal, or the diagonal of a matrix."""
-    offset = diagonal_ if diagonal is None else diagonal
-    if input.ndim == 2:
-        return _diagonal(input, offset)
-    if input.ndim != 1:
-        raise ShapeError(f"diag: {input._kind} has neither one nor two dimensions")
-    return diag_embed(input, offset)
-
-
-_diagonal = diagonal
-
-
-def diag_embed(input: Tensor, offset: int = 0) -> Tensor:
-    """Matrices whose diagonal is the last dimension."""
-    n = input.shape[-1] + builtins.abs(offset)
-    low, high = builtins.max(offset, 0), builtins.max(-offset, 0)
-    zeros = (0,) * (input.ndim - 1)
-    wide = pad_sides(input, (*zeros, low), (*zeros, high))
-    wide = expand_to(unsqueeze(wide, -2), (*input.shape[:-1], n, n))
-    rows = one("iota", dtype=int64, shape=(n, n), axis=0)
-    columns = one("iota", dtype=int64, shape=(n, n), axis=1)
-    mask = apply("eq", (apply("sub", (columns, rows))[0], full(offset, rows._kind)))[0]
-    return apply("where", (expand_to(mask, tuple(wide.shape)), wide, full(0, wide._kind)))[0]
-
-
-def trace_of(input: Tensor) -> Tensor:
-    """The sum of the diagonal of a matrix."""
-    from intaglio._functions_reduce import sum as total
-
-    return total(diagonal(input))
-
-
-def atleast_1d(input: Tensor) -> Tensor:
-    """With at least one dimension."""
-    return reshape(input, 1) if input.ndim == 0 else input
-
-
-def atleast_2d(input: Tensor) -> Tensor:
-    """With at least two dimensions."""
-    return reshape(input, 1, -1) if input.ndim < 2 else input
+def _of_each(function: Callable[[Tensor], Tensor], given: tuple[Any, ...]) -> Any:
+    """The function of the only tensor, or a tuple of it of several."""
+    if len(given) == 1 and isinstance(given[0], Tensor):
+        return function(given[0])
+    parts = given[0] if len(given) == 1 and isinstance(given[0], tuple | list) else given
+    made = []
+    for x in parts:
+        x = wrapped(x)
+        made.append(function(x if isinstance(x, Tensor) else as_tensor_like(x, number_dtype(x))))
+    return made[0] if len(given) == 1 and parts is given else tuple(made)
 
 
 # --------------------------------------------------------------------------- copies and conversions

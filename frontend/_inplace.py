@@ -16,6 +16,8 @@ from intaglio._apply import constant, one, refresh
 from intaglio._core import Tensor, counter_of
 from intaglio._modes import modes
 from intaglio._places import is_writable, store
+from intaglio._strides import dense
+from intaglio.compiler.dtypes import int64
 from intaglio.compiler.errors import DTypeError, GradientError, ShapeError
 from intaglio.compiler.op import op_named
 
@@ -31,6 +33,8 @@ def write(tensor: Tensor, result: Tensor, name: str = "in place") -> Tensor:
         _check_leaf(tensor, name)
     if tensor._view is not None and tensor._seen != counter_of(tensor)[0]:
         refresh(tensor)
+    if tensor._view is not None:
+        _check_places(tensor, name)
     if modes.trace is not None:
         modes.trace.touch(tensor)
     else:
@@ -50,11 +54,23 @@ def write(tensor: Tensor, result: Tensor, name: str = "in place") -> Tensor:
 
 
 def _take_over(tensor: Tensor, result: Tensor, taped: bool) -> None:
+    if taped and not result.requires_grad:  # what was there has the derivative zero, not none
+        result = _kept_on_tape(tensor, result)
     if modes.trace is not None:
         tensor._data = modes.trace.read(result)
     if taped:
         tensor._node, tensor._index = result._node, result._index
         tensor.requires_grad = result.requires_grad
+
+
+def _kept_on_tape(tensor: Tensor, result: Tensor) -> Tensor:
+    """The result as one of the overwritten tensor too."""
+    from intaglio._apply import full
+    from intaglio._kind import kind_of
+    from intaglio.compiler.dtypes import boolean
+
+    everywhere = full(True, kind_of(boolean, tuple(tensor.shape), tensor._kind.place))
+    return one("where", everywhere, result, _old(tensor))
 
 
 def _propagate(view: Tensor, taped: bool, version: int) -> None:
@@ -101,9 +117,53 @@ def put_back(op: str, attributes: Any, parent: Tensor, part: Tensor) -> Tensor:
         return one("permute", part, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__)))
     if op == "slice":
         return slice_update(parent, part, **attributes)
+    if op == "strided":
+        return _strided_update(parent, part, attributes)
     raise GradientError(
         f"in place: several elements of a view made by {op} share one place; write to a clone()"
     )
+
+
+def _strided_update(parent: Tensor, part: Tensor, attributes: Any) -> Tensor:
+    """`parent` with the elements that `strided` shows replaced: written to their flat places."""
+    flat, count = parent.numel(), part.numel()
+    if part._kind.shape == () or count != 0:
+        counted = one("iota", dtype=int64, shape=(flat,), axis=0)
+        places = one("strided", one("reshape", counted, shape=tuple(parent.shape)), **attributes)
+        index = one("reshape", places, shape=(count,))
+        whole, source = (one("reshape", x, shape=(n,)) for x, n in ((parent, flat), (part, count)))
+        parent_ = one("scatter", whole, index, source, axis=0)
+        return one("reshape", parent_, shape=tuple(parent.shape))
+    return parent
+
+
+def _check_places(tensor: Tensor, name: str) -> None:
+    """Refuse to write where several elements of a view lie at one place."""
+    view = tensor
+    while view._view is not None:
+        parent, op, attributes = view._view
+        if op == "strided" and _overlaps(attributes, parent.shape):
+            raise GradientError(
+                f"{name}: several elements of {tensor._kind}, a view made by unfold or as_strided,"
+                " share one place in memory; write to a clone() of it"
+            )
+        view = parent
+
+
+def _overlaps(attributes: Any, shape: Any) -> bool:
+    """Whether steps meet: sorted, each must lead beyond all that the smaller ones reach."""
+    along = dense(shape)
+    columns = zip(*attributes["steps"], strict=True) if attributes["steps"] else ()
+    steps = [sum((a * b for a, b in zip(column, along, strict=True)), 0) for column in columns]
+    if any(not isinstance(s, int) for s in (*steps, *attributes["shape"])):
+        return False
+    reach = 0
+    for step, size in sorted(zip(steps, attributes["shape"], strict=False)):
+        if size > 1:
+            if step <= reach:
+                return True
+            reach += step * (size - 1)
+    return False
 
 
 def slice_update(parent: Tensor, part: Tensor, starts: Any, stops: Any, steps: Any) -> Tensor:
@@ -239,3 +299,25 @@ def replace(tensor: Tensor, value: Tensor) -> None:
         tensor._data, tensor._kind = value._data, value._kind
     tensor._view = None
     counter_of(tensor)[0] += 1
+
+
+def reshaped_in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    """The form of a view that changes the tensor's own shape: `t_` from `t`. The tensor becomes a
+    view of what it was, so that writes to it still reach what it was a view of."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if modes.grad and self.requires_grad:
+            _check_leaf(self, name)
+        before = _old(self)
+        before._view, before._seen = self._view, self._seen
+        before._counter = counter_of(self)
+        made = function(before, *args, **kwargs)
+        if modes.trace is not None:
+            modes.trace.touch(self)
+        for slot in ("_data", "_kind", "_node", "_index", "requires_grad", "_view", "_seen"):
+            setattr(self, slot, getattr(made, slot))
+        return self
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{name[:-1]}` of this tensor, in place."
+    return method

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from intaglio._device_names import CPU, device
 from intaglio.compiler.dims import Shape, Size as DimSize, product
 from intaglio.compiler.dtypes import DType, dtype_of
 from intaglio.compiler.types import TensorType
@@ -42,9 +43,9 @@ class Kind:
         self.floating = type.dtype.kind == "f"
 
     @property
-    def device(self) -> str:
+    def device(self) -> device:
         """The device's name."""
-        return "cpu" if self.place is None else self.place.name
+        return CPU if self.place is None else device(self.place.name)
 
     def __str__(self) -> str:
         return str(self.type)

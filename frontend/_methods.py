@@ -11,8 +11,10 @@ import numpy as np
 from intaglio import (
     _functions_calculus as calculus,
     _functions_compare as compare,
+    _functions_copies as copying,
     _functions_data as data,
     _functions_device as placing,
+    _functions_diagonal as diagonals,
     _functions_elementwise as elementwise,
     _functions_histogram as histograms,
     _functions_index as index,
@@ -20,15 +22,18 @@ from intaglio import (
     _functions_matmul as matmul,
     _functions_movement as movement,
     _functions_prefix as prefix,
+    _functions_questions as questions,
     _functions_reduce as reduce,
     _functions_scatter as scattering,
     _functions_search as searching,
     _functions_sort as sorting,
     _functions_statistics as statistics,
+    _functions_strided as striding,
 )
 from intaglio._apply import binary, full
 from intaglio._core import Tensor
-from intaglio._inplace import in_place, write
+from intaglio._inplace import in_place, reshaped_in_place, write
+from intaglio._numpy import array_function, array_ufunc
 from intaglio._promote import as_tensor_like, cast, expand_to, size_tensor as size_tensor
 from intaglio.compiler import dtypes
 from intaglio.compiler.dims import Dim
@@ -53,103 +58,46 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
         sum prod mean var std max min amax amin aminmax argmax argmin any all count_nonzero nansum
         nanmean logsumexp norm dist"""),
     (movement, """
-        reshape view view_as reshape_as flatten ravel unflatten permute transpose swapaxes swapdims
-        movedim moveaxis t adjoint squeeze unsqueeze expand expand_as broadcast_to repeat tile
-        repeat_interleave narrow unbind select flip fliplr flipud rot90 tril triu diagonal diag
-        diag_embed clone contiguous detach to"""),
+        reshape view view_as reshape_as flatten ravel unflatten permute transpose
+        swapaxes swapdims movedim moveaxis t adjoint squeeze unsqueeze expand expand_as
+        broadcast_to repeat tile repeat_interleave narrow unbind select flip fliplr
+        flipud rot90 clone contiguous detach to"""),
+    (diagonals, """
+        tril triu diagonal diag diag_embed diagflat diagonal_scatter fill_diagonal_"""),
+    (striding, """
+        as_strided as_strided_scatter unfold resize_ resize_as_ set_ is_set_to storage_offset"""),
+    (copying, """
+        narrow_copy select_scatter slice_scatter split_with_sizes unsafe_chunk unsafe_split
+        unsafe_split_with_sizes"""),
+    (questions, "is_complex is_nonzero is_same_size is_signed get_device"),
     (calculus, "diff"),
     (searching, "isin"),
     (statistics, "quantile nanquantile nanmedian mode renorm"),
     (histograms, "histc histogram"),
     (prefix, "cumsum cumprod cummax cummin logcumsumexp"),
     (sorting, "argsort sort msort topk kthvalue median"),
-    (join, "split chunk tensor_split roll"),
+    (join, "split chunk tensor_split hsplit vsplit dsplit roll"),
     (matmul, """
         matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm matrix_power
         kron"""),
     (index, """
         index_select take take_along_dim gather index_add index_copy index_fill index_put
-        masked_fill"""),
+        masked_fill put"""),
     (scattering, "scatter scatter_add scatter_reduce index_reduce masked_scatter"),
     (data, "nonzero argwhere masked_select unique bincount"),
 )  # fmt: skip
 
-_IN_PLACE: Final = [
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sqrt",
-    "rsqrt",
-    "sin",
-    "cos",
-    "tan",
-    "tanh",
-    "sinh",
-    "cosh",
-    "asin",
-    "acos",
-    "atan",
-    "sigmoid",
-    "erf",
-    "reciprocal",
-    "floor",
-    "ceil",
-    "trunc",
-    "round",
-    "neg",
-    "abs",
-    "sign",
-    "square",
-    "relu",
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "true_divide",
-    "floor_divide",
-    "remainder",
-    "fmod",
-    "pow",
-    "atan2",
-    "copysign",
-    "clamp",
-    "clamp_min",
-    "clamp_max",
-    "clip",
-    "lerp",
-    "addcmul",
-    "addcdiv",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "logical_and",
-    "logical_or",
-    "logical_not",
-    "tril",
-    "triu",
-    "scatter",
-    "scatter_add",
-    "scatter_reduce",
-    "index_reduce",
-    "masked_scatter",
-    "cumsum",
-    "cumprod",
-    "index_add",
-    "index_copy",
-    "index_fill",
-    "index_put",
-    "masked_fill",
-    "addmm",
-    "baddbmm",
-    "nan_to_num",
-]
+# Methods that have a form with a trailing underscore, which writes the result into the tensor.
+_IN_PLACE: Final = """
+    abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arcsin
+    arctan arctan2 asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not
+    bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos cosh
+    cumprod cumsum deg2rad div divide eq erf exp exp2 expm1 fix float_power floor floor_divide fmod
+    frac ge greater greater_equal gt hypot index_add index_copy index_fill index_put index_reduce le
+    lerp less less_equal log log10 log1p log2 logical_and logical_not logical_or logical_xor logit
+    lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative not_equal pow put rad2deg
+    reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign
+    sin sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy"""
 
 _OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "__add__": elementwise.add, "__sub__": elementwise.sub, "__mul__": elementwise.mul,
@@ -180,7 +128,7 @@ def attach() -> None:
     for module, names in _METHODS:
         for name in names.split():
             setattr(Tensor, name, getattr(module, name))
-    for name in _IN_PLACE:
+    for name in _IN_PLACE.split():
         setattr(Tensor, name + "_", in_place(getattr(Tensor, name), name + "_"))
     for name, function in _OPERATORS.items():
         setattr(Tensor, name, _operator(function))
@@ -235,8 +183,8 @@ def _wrap(array: Any) -> Tensor:
     return constant(array)
 
 
-def _cast_to(dtype: dtypes.DType, name: str) -> Callable[[Tensor], Tensor]:
-    def method(self: Tensor) -> Tensor:
+def _cast_to(dtype: dtypes.DType, name: str) -> Callable[..., Tensor]:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
         return cast(self, dtype)
 
     method.__name__ = method.__qualname__ = name
@@ -253,17 +201,24 @@ def _attach_rest() -> None:
         "mH": property(movement.matrix_transpose), "where": _where_method, "copy_": copy_, "zero_":
         zero_,
         "fill_": fill_, "detach_": detach_, "type": type_of, "type_as": type_as, "cpu":
-        placing.cpu, "cuda": placing.cuda, "sum_to_size": sum_to_size, "trace": movement.trace_of,
+        placing.cpu, "cuda": placing.cuda, "sum_to_size": sum_to_size, "trace": diagonals.trace_of,
         "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
         "softmax": _normalized("softmax"), "log_softmax": _normalized("log_softmax"),
-        "__array_ufunc__": _array_ufunc, "__array_function__": _array_function,
-        "squeeze_": _reshaped(movement.squeeze), "unsqueeze_": _reshaped(movement.unsqueeze),
-        "t_": _reshaped(movement.t), "transpose_": _reshaped(movement.transpose),
+        "__array_ufunc__": array_ufunc, "__array_function__": array_function,
         "requires_grad_": Tensor.requires_grad_, "share_memory_": _share_memory,
     }  # fmt: skip
+    for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "as_strided"):
+        here[f"{name}_"] = reshaped_in_place(getattr(Tensor, name), f"{name}_")
     for name in ("uniform_", "normal_", "random_", "bernoulli_", "exponential_"):
         here[name] = _random(name)
-    for name in ("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor"):
+    for name in (
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+        "new_full",
+        "new_tensor",
+        "new_empty_strided",
+    ):
         here[name] = _creation(name)
     for name, value in here.items():
         setattr(Tensor, name, value)
@@ -358,53 +313,3 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     ]
     made = reduce.sum(self, axes, True) if axes else self
     return movement.reshape(made, *target)
-
-
-def _reshaped(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A movement that changes this tensor's own shape in place."""
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        made = function(self, *args, **kwargs)
-        self._data, self._kind = made._data, made._kind
-        self._node, self._index, self.requires_grad = made._node, made._index, made.requires_grad
-        return self
-
-    return method
-
-
-# -------------------------------------------------------------------------------- NumPy's protocols
-
-
-_NUMPY_NAMES: Final = {
-    "true_divide": "div", "power": "pow", "arctan2": "atan2", "absolute": "abs", "negative": "neg",
-    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "invert": "bitwise_not", "equal": "eq",
-    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
-    "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "rint": "round",
-    "mod": "remainder", "concatenate": "cat", "amax": "amax", "amin": "amin", "max": "amax",
-    "min": "amin", "std": "_numpy_std", "var": "_numpy_var",
-}  # fmt: skip
-
-
-def _ours(name: str) -> Callable[..., Any] | None:
-    import intaglio
-
-    if name in ("std", "var"):
-        function: Callable[..., Any] = getattr(intaglio, name)
-        return lambda x, axis=None, ddof=0, keepdims=False: function(
-            x, axis, correction=ddof, keepdim=keepdims
-        )
-    return getattr(intaglio, _NUMPY_NAMES.get(name, name), None)
-
-
-def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    function = _ours(ufunc.__name__)
-    if method != "__call__" or function is None or kwargs.get("out") is not None:
-        return NotImplemented
-    return function(*inputs, **kwargs)
-
-
-def _array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-    function = _ours(func.__name__)
-    if function is None:
-        return NotImplemented
-    return function(*args, **kwargs)

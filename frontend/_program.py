@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from intaglio._core import Array, Tensor, counter_of, wrap
 from intaglio._kind import kind_of_array
@@ -242,11 +242,27 @@ def executable_of(function: Function, label: str = "", place: Device | None = No
     )
 
 
-def trace(target: Callable[..., Any], *args: Any, name: str = "forward", **kwargs: Any) -> Program:
+@overload
+def trace(target: Tensor) -> Tensor: ...  # type: ignore[overload-overlap]  # no tensor is callable
+
+
+@overload
+def trace(
+    target: Callable[..., Any], *args: Any, name: str = "forward", **kwargs: Any
+) -> Program: ...
+
+
+def trace(target: Any, *args: Any, name: str = "forward", **kwargs: Any) -> Any:
     """A program with one function: `target` (a module or function) traced for arguments like these.
 
     Examples (tensors, arrays) fix the sizes; `spec` may leave some symbolic. Tensors that are
     reached without being given (parameters, buffers, closures, optimizer state) are state of the
     program, by reference. Raises `TraceError` where Python code wants values that exist only at
-    run time."""
+    run time.
+
+    torch's other meaning of the name is kept: of a tensor, the sum of its diagonal."""
+    if isinstance(target, Tensor):
+        from intaglio._functions_diagonal import trace_of
+
+        return trace_of(target, *args, **kwargs)
     return Program().trace(name, target, *args, **kwargs)

@@ -172,8 +172,27 @@ def expand_to(x: Tensor, shape: Shape) -> Tensor:
     return apply("expand", (x,), {"shape": target, "axes": tuple(range(more, rank))})[0]
 
 
-def pair(name: str, a: Any, b: Any, dtype: DType | None = None) -> tuple[Tensor, Tensor]:
-    """Two operands in their common dtype (or the given one) and shape."""
+_MAY_BE_NUMBERS: Final = {"both": (), "one": (), "second": (0,), "none": (0, 1)}
+
+
+def check_numbers(name: str, operands: Sequence[Any], numbers: str) -> None:
+    """Raise `DTypeError` where a Python number stands for an operand that torch wants as a tensor:
+    `numbers` says which may be one: "both", "one" of them, only the "second", or "none"."""
+    if numbers == "both":
+        return
+    given = [isinstance(x, Tensor | np.ndarray) for x in operands]
+    wanted = [k for k in _MAY_BE_NUMBERS[numbers] if not given[k]]
+    if wanted or not any(given):
+        which = f"the {('first', 'second')[wanted[0]]}" if wanted else "one"
+        raise DTypeError(_described(name, f"{which} operand must be a tensor", *operands))
+
+
+def pair(
+    name: str, a: Any, b: Any, dtype: DType | None = None, numbers: str = "both"
+) -> tuple[Tensor, Tensor]:
+    """Two operands in their common dtype (or the given one) and shape. `numbers`: see
+    `check_numbers`."""
+    check_numbers(name, (a, b), numbers)
     a, b = wrapped(a), wrapped(b)
     try:
         common = result_type(a, b) if dtype is None else dtype
@@ -191,14 +210,12 @@ def pair(name: str, a: Any, b: Any, dtype: DType | None = None) -> tuple[Tensor,
         )
         return as_tensor_like(a, common, shape), as_tensor_like(b, common, shape)
     except (DTypeError, ShapeError) as error:
-        raise type(error)(_described(name, str(error), a, b)) from None
+        raise type(error)(_described(name, error.message, a, b)) from None
 
 
 def _described(name: str, message: str, *operands: Any) -> str:
-    from intaglio._scope import spot, where_of
-
     texts = ", ".join(str(x._kind) if isinstance(x, Tensor) else type(x).__name__ for x in operands)
-    return f"{name}: {texts}: {message} ({where_of(spot())})"
+    return f"{name}: {texts}: {message}"
 
 
 def common(name: str, operands: Sequence[Any], dtype: DType | None = None) -> list[Tensor]:
@@ -208,7 +225,7 @@ def common(name: str, operands: Sequence[Any], dtype: DType | None = None) -> li
     try:
         shape = broadcast_shapes(*(x.shape for x in operands if isinstance(x, Tensor)))
     except ShapeError as error:
-        raise ShapeError(_described(name, str(error), *operands)) from None
+        raise ShapeError(_described(name, error.message, *operands)) from None
     return [expand_to(as_tensor_like(x, wanted, shape), shape) for x in operands]
 
 
@@ -233,6 +250,8 @@ _SPELLINGS: Final = {
     "a": "input",
     "x": "input",
     "axes": "dims",
+    "axis1": "dim1",
+    "axis2": "dim2",
 }
 
 

@@ -37,12 +37,35 @@ def strides_of(tensor: Tensor) -> Strides | None:
         return tuple(found[k] for k in attributes["axes"])
     if op == "slice":
         return tuple(s * step for s, step in zip(found, attributes["steps"], strict=True))
+    if op == "strided":
+        rows = attributes["steps"]
+        return tuple(
+            sum((row[j] * s for row, s in zip(rows, found, strict=True)), 0)
+            for j in range(len(tensor.shape))
+        )
     if op == "expand":
         made: list[Size] = [0] * len(tensor.shape)
         for k, axis in enumerate(attributes["axes"]):
             made[axis] = found[k] if parent.shape[k] == tensor.shape[axis] else 0
         return tuple(made)
     return None
+
+
+def offset_of(tensor: Tensor) -> Size | None:
+    """Where the first element lies in the memory of what the tensor is a view of, in elements; None
+    where that can't be told."""
+    if tensor._view is None:
+        return 0
+    parent, op, attributes = tensor._view
+    offset = offset_of(parent)
+    if op not in ("slice", "strided") or offset is None:
+        return offset
+    strides = strides_of(parent)
+    if strides is None:
+        return None
+    for start, stride in zip(attributes["starts"], strides, strict=True):
+        offset = offset + start * stride
+    return offset
 
 
 def dense(shape: Sequence[Size]) -> Strides:

@@ -8,8 +8,8 @@ from typing import Any
 
 from intaglio._backward import grad as _grad
 from intaglio._core import Tensor, wrap
-from intaglio._functions_create import eye
 from intaglio._functions_join import stack
+from intaglio._functions_ranges import eye
 from intaglio._modes import enable_grad
 from intaglio._structure import flatten, unflatten
 from intaglio.compiler.errors import ArgumentError, GradientError

@@ -1,0 +1,48 @@
+"""Questions about tensors that no op has to answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from intaglio._core import Tensor
+
+
+def numel(input: Tensor) -> Any:
+    """Number of elements."""
+    return input.numel()
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype is a floating-point one."""
+    return input.is_floating_point()
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the only element is not zero."""
+    return bool(input != 0)
+
+
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape."""
+    return tuple(input.shape) == tuple(other.shape)
+
+
+def is_signed(input: Tensor) -> bool:
+    """Whether the dtype has negative numbers."""
+    return input.dtype.kind in "if"
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether the dtype is complex: never, there are none here."""
+    return False
+
+
+def is_storage(obj: Any) -> bool:
+    """Whether an object is one of torch's storages: never, memory is an array's here."""
+    return False
+
+
+def get_device(input: Tensor) -> int:
+    """The number of the device; -1 for the CPU."""
+    index = input.device.index
+    return -1 if input.device.type == "cpu" else index or 0
