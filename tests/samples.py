@@ -12,6 +12,7 @@ import numpy as np
 from intaglio.compiler.dtypes import dtype_named, dtype_of
 from intaglio.compiler.ir import Attributes, Graph
 from intaglio.compiler.op import OPS, Array, Builder, Op, Sample, op_named
+from intaglio.compiler.ops.host import HostCall
 from intaglio.compiler.types import TensorType
 
 
@@ -28,6 +29,11 @@ class Case(NamedTuple):
     def rule(self) -> Op:
         """The op's class."""
         return op_named(self.op)
+
+    @property
+    def is_host(self) -> bool:
+        """Whether the op runs in Python: there is no kernel to test."""
+        return isinstance(self.rule, HostCall)
 
     @property
     def types(self) -> tuple[TensorType, ...]:

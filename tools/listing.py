@@ -87,7 +87,8 @@ def kernel_table(made: Lowered, sizes: Mapping[str, int]) -> str:
             amount(sum((made.buffers[n].bytes for n in numbers), 0), sizes)
             for numbers in (step.reads, step.writes)
         ]
-        rows.append((step.number, step.kernel, shown, *moved, describe(step.where)))
+        kernel = step.kernel or "(Python)"
+        rows.append((step.number, kernel, shown, *moved, describe(step.where)))
     return table(rows)
 
 

@@ -242,6 +242,8 @@ class _Fuser:
     ) -> dict[Node, tuple[int, ...] | None] | str:
         """The levels of both groups' nodes in the joined one, or why they can't be joined."""
         made, reads = self.group_of[maker], self.group_of[reader]
+        if made.template == "host":
+            return f"{maker.op} runs in Python"
         if made.template and made.template not in EPILOGUES:
             return f"{maker.op} has a kernel of its own"
         if made.template and reads.template:

@@ -22,6 +22,7 @@ from intaglio.compiler.errors import DeviceError, Error
 from intaglio.compiler.ir import Graph
 from intaglio.compiler.loop import Buffer, Const, Load, Operand, Position, Unfusable
 from intaglio.compiler.op import Builder, Op, op_named, result_types
+from intaglio.compiler.ops.host import HostCall
 from intaglio.compiler.ops.matmul import Matmul
 from intaglio.compiler.ops.reduce import Reduction
 from intaglio.compiler.schedule.domain import axes_of
@@ -74,7 +75,7 @@ def _evaluator(
         return lambda *arrays: (shown(*[a.to_host() for a in arrays]), arrays)[1]
     if not types:
         return _created(device, rule, results[0], attributes)
-    if any(0 in t.shape for t in (*types, *results)):
+    if isinstance(rule, HostCall) or any(0 in t.shape for t in (*types, *results)):
         return _on_host(device, rule, types, attributes)
     if any(isinstance(value, Graph) for value in attributes.values()):
         kernel = Executable(_one(rule, types, attributes), device=device)
@@ -143,7 +144,7 @@ def _apart(op: str, one: str, other: str) -> DeviceError:
 def _on_host(
     device: Device, rule: Op, types: Sequence[TensorType], attributes: Mapping[str, Any]
 ) -> Evaluator:
-    """Operands or results without elements: nothing for a kernel to do."""
+    """An op that runs in Python, or that has nothing for a kernel to do."""
     inner = evaluator(rule.name, types, attributes)
     return lambda *arrays: tuple([device.upload(y) for y in inner(*[a.to_host() for a in arrays])])
 

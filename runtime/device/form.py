@@ -4,7 +4,8 @@ For given sizes a *plan* holds the launches, and for every argument of every lau
 points into and how far. A call works all addresses out at once, starts the kernels, and then, only
 if some check could have failed, waits and reads the error record. Kernels do nothing once the
 record is set, so that states updated in place are untouched by a call that fails; other updates lie
-in the arena until the call has succeeded."""
+in the arena until the call has succeeded. A call into Python waits for the kernels before it, and
+has its operands and results copied."""
 
 from __future__ import annotations
 
@@ -17,12 +18,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from intaglio.compiler.launch import concrete
+from intaglio.compiler.errors import Error
+from intaglio.compiler.launch import HostLaunch, concrete
+from intaglio.compiler.lowered import HostSpec
+from intaglio.compiler.op import located
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.device.array import DeviceArray
 from intaglio.runtime.device.device import Device
 from intaglio.runtime.device.interrupts import uninterrupted
 from intaglio.runtime.device.memory import Block
+from intaglio.runtime.hosts import HostCallee, callee
 from intaglio.runtime.layout import Layout, Planner
 from intaglio.runtime.pool import INDEX, ErrorRecord, failure
 from intaglio.runtime.signature import Sizes
@@ -46,13 +51,23 @@ class Started:
 
 
 @dataclass(slots=True)
+class Called:
+    """A call into Python: what is called, the number of its first argument, the node."""
+
+    callee: HostCallee
+    first: int
+    spec: HostSpec
+    step: int
+
+
+@dataclass(slots=True)
 class Plan:
     """The launches of a call with given sizes. Argument k of all of them together is the address of
     buffer `buffers[k]` plus `offsets[k]`; behind the function's buffers come the scratch memory,
     the array of sizes, the error record, and the address 0 for plain numbers."""
 
     layout: Layout
-    starts: list[Started]
+    starts: list[Started | Called]
     buffers: Array
     offsets: Array
     dims: Block
@@ -66,7 +81,7 @@ class CudaForm:
 
     def __init__(self, device: Device, planner: Planner) -> None:
         self.device, self.planner, self.lowered = device, planner, planner.lowered
-        names = sorted({step.kernel for step in self.lowered.steps})
+        names = sorted({step.kernel for step in self.lowered.steps if step.kernel})
         self._functions = device.functions(self.lowered.sources, names)
         buffers = self.lowered.buffers
         self._count = len(buffers)
@@ -99,10 +114,17 @@ class CudaForm:
     def _made(self, sizes: Sizes) -> Plan:
         layout = self.planner.layout(sizes)
         scratch, dims, error, plain = range(self._count, self._count + 4)
-        starts: list[Started] = []
+        starts: list[Started | Called] = []
         buffers: list[int] = []
         offsets: list[int] = []
         for item in concrete(self.lowered.launches, sizes.by_name):
+            if isinstance(item.launch, HostLaunch):
+                call = self.lowered.hosts[item.launch.host]
+                one = callee(call, sizes.by_name)
+                starts.append(Called(one, len(buffers), call, item.launch.step))
+                buffers += [b for b, _ in item.pointers]
+                offsets += [o for _, o in item.pointers]
+                continue
             if item.launch.copies and self._is_one_place(item.pointers):
                 continue
             first = 8 * len(buffers)
@@ -116,13 +138,13 @@ class CudaForm:
         numbers = np.array([*layout.sizes, 0], np.int64)
         block = self.device.pool.allocate(numbers.nbytes)
         self.device.driver.upload(block.address, numbers)
-        made = Plan(layout, starts, np.array(buffers, np.intp), np.array(offsets, np.int64), block)
-        made.bases = np.zeros(self._count + 4, np.int64)
-        made.bases[dims], made.bases[error] = block.address, self._error.address
+        plan = Plan(layout, starts, np.array(buffers, np.intp), np.array(offsets, np.int64), block)
+        plan.bases = np.zeros(self._count + 4, np.int64)
+        plan.bases[dims], plan.bases[error] = block.address, self._error.address
         for slot, spec in enumerate(self.lowered.buffers):
             if spec.kind == "constant":
-                made.bases[slot] = self._constants[spec.index].address
-        return made
+                plan.bases[slot] = self._constants[spec.index].address
+        return plan
 
     def _is_one_place(self, pointers: Sequence[tuple[int, int]]) -> bool:
         """Whether both pointers of a copy are the same: of a state that is updated in place."""
@@ -174,19 +196,46 @@ class CudaForm:
         raw = arguments.view(np.uint8).data
         launch = self.device.driver.launch
         if self._timed is not None:
-            self._timed.append(self._start_timed(plan, raw))
+            self._timed.append(self._start_timed(plan, arguments, raw))
             return
         for s in plan.starts:
-            launch(s.function, s.grid, s.block, raw[s.first : s.last])
+            if isinstance(s, Called):
+                self._make_call(s, arguments)
+            else:
+                launch(s.function, s.grid, s.block, raw[s.first : s.last])
 
-    def _start_timed(self, plan: Plan, raw: memoryview) -> list[float]:
+    def _make_call(self, called: Called, arguments: Array) -> None:
+        """Copy a call's operands from the device, call, and copy its results there."""
+        self._check()
+        driver, one = self.device.driver, called.callee
+        places = map(int, arguments[called.first :])
+        operands = []
+        for dtype, shape, bytes in one.operands:
+            operands.append(np.empty(shape, dtype))
+            place = next(places)
+            if bytes:
+                driver.download(operands[-1], place)
+        try:
+            results = one(operands)
+        except Error as error:
+            _, where = self.lowered.nodes[called.spec.node]
+            raise located(error, where) from error.__cause__
+        for result in results:
+            place = next(places)
+            if result.nbytes:
+                driver.upload(place, result)
+
+    def _start_timed(self, plan: Plan, arguments: Array, raw: memoryview) -> list[float]:
         """Start the kernels one by one, waiting for each; the seconds of each step."""
         driver = self.device.driver
         found = [0.0] * (1 + max((s.number for s in self.lowered.steps), default=-1))
         for s in plan.starts:
             driver.synchronize()
             began = perf_counter()
-            driver.launch(s.function, s.grid, s.block, raw[s.first : s.last])
+            if isinstance(s, Called):
+                self._make_call(s, arguments)
+            else:
+                driver.launch(s.function, s.grid, s.block, raw[s.first : s.last])
             driver.synchronize()
             found[s.step] += perf_counter() - began
         return found

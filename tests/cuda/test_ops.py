@@ -20,7 +20,7 @@ def chosen(most: int) -> list[Case]:
     """The first samples of each op, those with other operand types first."""
     by_op: dict[str, dict[tuple[str, ...], list[Case]]] = defaultdict(lambda: defaultdict(list))
     for case in cases():
-        if case.op != "fused":
+        if case.op != "fused" and not case.is_host:
             by_op[case.op][tuple(t.dtype.name for t in case.types)].append(case)
     found = []
     for kinds in by_op.values():
