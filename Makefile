@@ -14,7 +14,8 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 
-.PHONY: help demo test lint types test-oldest test-torch conformance bench clean distclean
+.PHONY: help demo test lint types test-oldest test-torch conformance conformance-tenth compatibility
+.PHONY: bench clean distclean
 
 help:
 	@echo "make demo         train a small model, save it, run and resume it from its file"
@@ -23,6 +24,7 @@ help:
 	@echo "make test-oldest  the file format's tests with the oldest supported requirements"
 	@echo "make test-torch   tests that compare with torch, in .venv-torch"
 	@echo "make conformance  torch's operator database as the judge (ARGS='--ops add,mul')"
+	@echo "make conformance-tenth  a fixed tenth of it; make compatibility: all, and the page of it"
 	@echo "make bench        timings beside NumPy and torch, in .venv-bench (ARGS='mlp_b1')"
 	@echo "make clean        what was built; distclean: the environments too"
 
@@ -81,8 +83,30 @@ test-oldest: .venv-oldest/.ready
 test-torch: .venv-torch/.ready
 	.venv-torch/bin/python -m pytest -q -m torch $(ARGS)
 
+# The core list in every mode and dtype, then the whole database eagerly; ARGS='--ops add,mul' asks
+# for one run of one's own instead. Each run goes on to the end before a broken bar fails the target.
+JUDGE = .venv-torch/bin/python tests/conformance/judge.py
+JUDGED = build/judge
 conformance: .venv-torch/.ready
-	.venv-torch/bin/python tests/conformance/judge.py --tier1 --modes eager,jit,file $(ARGS)
+	mkdir -p $(JUDGED)
+ifdef ARGS
+	$(JUDGE) $(ARGS)
+else
+	held=0; \
+	$(JUDGE) $(TENTH) --hold --tier1 --modes eager,jit,file --json $(JUDGED)/core.json || held=1; \
+	$(JUDGE) $(TENTH) --hold --tier1 --dtypes float32,bfloat16,int32,bool --json $(JUDGED)/dtypes.json || held=1; \
+	$(JUDGE) $(TENTH) --hold --json $(JUDGED)/whole.json || held=1; \
+	exit $$held
+endif
+
+conformance-tenth:
+	$(MAKE) --no-print-directory conformance TENTH=--tenth JUDGED=build/judge-tenth
+
+# The page is written of a run over all samples, whether or not every bar held.
+compatibility:
+	-$(MAKE) --no-print-directory conformance
+	.venv-torch/bin/python tests/conformance/table.py \
+		$(addprefix $(JUDGED)/,whole.json core.json dtypes.json) > docs/compatibility.md
 
 bench: .venv-bench/.ready
 	.venv-bench/bin/python -m benchmarks $(ARGS)

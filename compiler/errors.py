@@ -4,14 +4,39 @@ would catch."""
 from __future__ import annotations
 
 import builtins
+import re
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
 
 import numpy as np
 
+Locator = Callable[[FrameType], str]
+"""Says for the frame that raises which line of the author's code led there; "" for none."""
+_locators: Final[list[Locator]] = []
+_LOCATED: Final = re.compile(r":\d+[^()]*\)$")
+
+
+def locate_errors_by(locator: Locator) -> None:
+    """From now on let errors whose text does not end with a place end with what `locator` says."""
+    _locators[:] = [locator]
+
 
 class Error(Exception):
-    """Base of every error that intaglio raises on purpose. `located`: its text names a line."""
+    """Base of every error that intaglio raises on purpose. `located`: its text names a line;
+    `message`: the text before the line was added."""
 
     located: bool = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.message = str(args[0]) if args else ""
+        if _locators and len(args) == 1 and isinstance(args[0], str):
+            place = "" if _LOCATED.search(args[0]) else _locators[0](sys._getframe(1))
+            if place:
+                args = (f"{args[0]} ({place})",)
+                self.located = True
+        super().__init__(*args, **kwargs)
 
 
 class DTypeError(Error, TypeError):

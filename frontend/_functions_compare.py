@@ -7,16 +7,16 @@ from typing import Any
 
 from intaglio._apply import apply, binary
 from intaglio._core import Tensor
-from intaglio._promote import common, into, pair, wrapped
+from intaglio._promote import check_numbers, common, into, pair, wrapped
 from intaglio.compiler.dtypes import boolean
-from intaglio.compiler.errors import DTypeError
+from intaglio.compiler.errors import ArgumentError, DTypeError
 
 
 def _comparison(op: str, text: str) -> Callable[..., Tensor]:
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
         a, b = input, other
         if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._kind is b._kind):
-            a, b = pair(op, input, other)
+            a, b = pair(op, input, other, numbers="second")
         made = binary(op, a, b)
         return made if out is None else into(out, made)
 
@@ -42,7 +42,10 @@ def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """|input - other| <= atol + rtol * |other|, and equal infinities."""
-    a, b = pair("isclose", input, other)
+    a, b = pair("isclose", input, other, numbers="none")
+    for name, bound in (("rtol", rtol), ("atol", atol)):
+        if bound < 0:
+            raise ArgumentError(f"isclose: {name} is {bound}; it must not be negative")
     same = eq(a, b)
     if a.dtype.kind == "f":
         near = le(abs(a - b), abs(b) * rtol + atol) & (abs(b) < float("inf"))
@@ -65,6 +68,7 @@ def truth(x: Tensor) -> Tensor:
 
 def _logic(op: str, name: str, text: str) -> Callable[..., Tensor]:
     def call(input: Any, other: Any) -> Tensor:
+        check_numbers(name, (input, other), "none")
         a, b = (truth(x) for x in common(name, (wrapped(input), wrapped(other))))
         return apply(op, (a, b))[0]
 
@@ -85,7 +89,7 @@ def logical_not(input: Tensor) -> Tensor:
 
 def _bits(op: str, name: str, text: str) -> Callable[..., Tensor]:
     def call(input: Any, other: Any) -> Tensor:
-        a, b = pair(name, input, other)
+        a, b = pair(name, input, other, numbers="one")
         if a.dtype.kind == "f":
             raise DTypeError(f"{name}: {a._kind} has no bits to combine; integers and bools do")
         return apply(op, (a, b))[0]

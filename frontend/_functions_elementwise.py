@@ -235,13 +235,13 @@ def floor_divide(input: Any, other: Any) -> Tensor:
 
 def remainder(input: Any, other: Any) -> Tensor:
     """The remainder with the sign of the divisor, as Python's `%`."""
-    a, b = pair("remainder", input, other)
+    a, b = pair("remainder", input, other, numbers="one")
     return apply("floormod", (a, b))[0]
 
 
 def fmod(input: Any, other: Any) -> Tensor:
     """The remainder with the sign of the dividend, as C's fmod."""
-    a, b = pair("fmod", input, other)
+    a, b = pair("fmod", input, other, numbers="second")
     if a.dtype.kind == "u":
         return apply("floormod", (a, b))[0]
     return (
@@ -272,7 +272,7 @@ def _pow(input: Any, exponent: Any) -> Tensor:
             return input.clone() if power == 1 else squared if power == 2 else mul(squared, input)
     if isinstance(input, Tensor) and isinstance(exponent, float) and exponent == 0.5:
         return sqrt(input)
-    a, b = pair("pow", input, exponent)
+    a, b = pair("pow", input, exponent, numbers="one")
     if a.dtype.kind in "iu":
         if isinstance(exponent, int) and exponent < 0:
             raise ArgumentError("pow: integers to negative integer powers are not integers")
@@ -296,13 +296,14 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     """The power computed in float64."""
     from intaglio.compiler.dtypes import float64
 
-    a, b = pair("float_power", input, exponent, float64)
+    a, b = pair("float_power", input, exponent, float64, "one")
     return apply("pow", (a, b))[0]
 
 
 def atan2(input: Any, other: Any) -> Tensor:
     """The angle of the point (other, input), in radians."""
-    a, b = pair("atan2", input, other, float_dtype(result_type(wrapped(input), wrapped(other))))
+    dtype = float_dtype(result_type(wrapped(input), wrapped(other)))
+    a, b = pair("atan2", input, other, dtype, "none")
     return apply("atan2", (a, b))[0]
 
 
@@ -311,12 +312,13 @@ arctan2 = atan2
 
 def copysign(input: Any, other: Any) -> Tensor:
     """|input| with the sign of other."""
-    a, b = pair("copysign", input, other, float_dtype(result_type(wrapped(input), wrapped(other))))
+    dtype = float_dtype(result_type(wrapped(input), wrapped(other)))
+    a, b = pair("copysign", input, other, dtype, "second")
     return apply("copysign", (a, b))[0]
 
 
 def _extreme(op: str, bool_op: str, a: Any, b: Any) -> Tensor:
-    a, b = pair(op, a, b)
+    a, b = pair(op, a, b, numbers="none")
     return apply(bool_op if a.dtype is boolean else op, (a, b))[0]
 
 
@@ -332,7 +334,7 @@ def minimum(input: Any, other: Any) -> Tensor:
 
 def fmax(input: Any, other: Any) -> Tensor:
     """The larger of two; a NaN loses against a number."""
-    a, b = pair("fmax", input, other)
+    a, b = pair("fmax", input, other, numbers="none")
     if a.dtype.kind != "f":
         return maximum(a, b)
     chosen = apply("or", (apply("ge", (a, b))[0], apply("ne", (b, b))[0]))[0]
@@ -341,7 +343,7 @@ def fmax(input: Any, other: Any) -> Tensor:
 
 def fmin(input: Any, other: Any) -> Tensor:
     """The smaller of two; a NaN loses against a number."""
-    a, b = pair("fmin", input, other)
+    a, b = pair("fmin", input, other, numbers="none")
     if a.dtype.kind != "f":
         return minimum(a, b)
     chosen = apply("or", (apply("le", (a, b))[0], apply("ne", (b, b))[0]))[0]
@@ -415,13 +417,13 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """sqrt(input^2 + other^2)."""
-    a, b = pair("hypot", input, other)
+    a, b = pair("hypot", input, other, numbers="none")
     return sqrt(add(mul(a, a), mul(b, b)))
 
 
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(exp(input) + exp(other)), without overflow."""
-    a, b = pair("logaddexp", input, other)
+    a, b = pair("logaddexp", input, other, numbers="none")
     top = maximum(a, b).detach()
     top = where(isinf(top), zeros_like_kind(top), top)
     return add(log(add(exp(sub(a, top)), exp(sub(b, top)))), top)
@@ -429,7 +431,8 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
 
 def xlogy(input: Any, other: Any) -> Tensor:
     """input * log(other); 0 where input is 0."""
-    a, b = pair("xlogy", input, other, float_dtype(result_type(wrapped(input), wrapped(other))))
+    dtype = float_dtype(result_type(wrapped(input), wrapped(other)))
+    a, b = pair("xlogy", input, other, dtype, "one")
     zero = full(0, a._kind)
     return where(a == 0, where(isnan(b), b, zero), mul(a, log(where(a == 0, 1.0, b))))
 

@@ -13,11 +13,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 import intaglio.compiler
 import intaglio.runtime
+from intaglio.compiler.errors import locate_errors_by
 from intaglio.compiler.where import Where
 
 Scope = tuple[Any, Any] | None
@@ -161,6 +162,16 @@ def where_of(place: Spot) -> Where:
     """A recorded place as messages and dumps show it."""
     code, offset, scope = place
     return Where(file_of(code), line_of(code, offset), scope_path(scope))
+
+
+def _place_of_error(frame: FrameType) -> str:
+    """The author's line, for an error that the front end itself raises."""
+    if not os.path.abspath(frame.f_code.co_filename).startswith(_OWN[0]):
+        return ""
+    return str(where_of(spot()))
+
+
+locate_errors_by(_place_of_error)
 
 
 def source_line(place: Spot) -> str:
