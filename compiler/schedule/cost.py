@@ -32,6 +32,7 @@ CHEAP: Final = frozenset(
         "not",
         "cast",
         "bitcast",
+        "exactly",
         "shl",
         "shr",
         "floor",
