@@ -142,6 +142,10 @@ class Where(Op):
         ),
     )  # fmt: skip
 
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
+
     def type(self, *types: TensorType) -> TensorType:
         """The type of x and y."""
         check_count(self, types, 3)

@@ -167,6 +167,10 @@ class StopGradient(Op):
         Sample("i64[0]"),
     )
 
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
+
     def type(self, *types: TensorType) -> TensorType:
         """The operand's type."""
         check_count(self, types, 1)

@@ -21,6 +21,10 @@ class DebugPrint(Op):
     effect: ClassVar[bool] = True
     samples = (Sample("f64[3,5]", label="h"), Sample("f32[]", label=""), Sample("i64[0]", label=""))
 
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
+
     def type(self, *types: TensorType, label: str) -> TensorType:
         """The operand's type."""
         check_count(self, types, 1)

@@ -81,6 +81,10 @@ class Take(_Indexing):
         Sample("f32[3,0]", _I, axis=0),
     )
 
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
+
     def type(self, *types: TensorType, axis: int) -> TensorType:
         """x's shape with the index's in place of the axis."""
         self.check(types, axis)
@@ -132,6 +136,10 @@ class TakeAlong(_Indexing):
         Sample("i64[3]", _I, axis=0),
         Sample("f32[3,2]", np.zeros((0, 2), np.int64), axis=0),
     )
+
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
 
     def type(self, *types: TensorType, axis: int) -> TensorType:
         """The index's shape."""

@@ -73,6 +73,10 @@ class DynamicSlice(Op):
         Sample("f32[3,2]", np.array([1, 1]), sizes=(0, 2)),
     )
 
+    def moves(self, **attributes: Any) -> bool:
+        """Elements move."""
+        return True
+
     def type(self, *types: TensorType, sizes: Shape) -> TensorType:
         """The operand's dtype in the box's shape."""
         check_count(self, types, 2)
