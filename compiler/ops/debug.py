@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from intaglio.compiler.errors import ArgumentError
 from intaglio.compiler.op import Array, Op, Ops, Sample, V
