@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         cuda as cuda,
         data as data,
         func as func,
+        linalg as linalg,
         nn as nn,
         optim as optim,
     )
@@ -286,6 +287,41 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         tensor_split as tensor_split,
         vsplit as vsplit,
         vstack as vstack,
+    )
+    from intaglio._functions_linalg import (
+        det as det,
+        inverse as inverse,
+        logdet as logdet,
+        matrix_exp as matrix_exp,
+        pinverse as pinverse,
+        slogdet as slogdet,
+        triangular_solve as triangular_solve,
+    )
+    from intaglio._functions_linalg_factor import (
+        cholesky as cholesky,
+        cholesky_inverse as cholesky_inverse,
+        cholesky_solve as cholesky_solve,
+        geqrf as geqrf,
+        lu_unpack as lu_unpack,
+        orgqr as orgqr,
+        ormqr as ormqr,
+    )
+    from intaglio._functions_linalg_norm import (
+        cdist as cdist,
+        nuclear_norm as nuclear_norm,
+    )
+    from intaglio._functions_linalg_product import (
+        corrcoef as corrcoef,
+        cov as cov,
+        pca_lowrank as pca_lowrank,
+        svd_lowrank as svd_lowrank,
+    )
+    from intaglio._functions_linalg_root import (
+        cross as cross,
+        lu as lu,
+        lu_solve as lu_solve,
+        qr as qr,
+        svd as svd,
     )
     from intaglio._functions_matmul import (
         addbmm as addbmm,
@@ -584,6 +620,13 @@ _NAMES: dict[str, str] = {
         block_diag cartesian_prod cat chunk column_stack combinations concat concatenate
         dsplit dstack hsplit hstack meshgrid roll row_stack split stack tensor_split vsplit
         vstack""",
+    "intaglio._functions_linalg": """
+        det inverse logdet matrix_exp pinverse slogdet triangular_solve""",
+    "intaglio._functions_linalg_factor": """
+        cholesky cholesky_inverse cholesky_solve geqrf lu_unpack orgqr ormqr""",
+    "intaglio._functions_linalg_norm": "cdist nuclear_norm",
+    "intaglio._functions_linalg_product": "corrcoef cov pca_lowrank svd_lowrank",
+    "intaglio._functions_linalg_root": "cross lu lu_solve qr svd",
     "intaglio._functions_matmul": """
         addbmm addmm addmv addr baddbmm bmm chain_matmul dot einsum ger inner kron matmul
         matrix_power mm mv outer tensordot vdot""",
@@ -632,7 +675,7 @@ _NAMES: dict[str, str] = {
     "intaglio.runtime.version": "__version__",
     "intaglio.runtime.weights": "load_weights save_weights",
 }
-_SUBMODULES = ("autograd", "cuda", "data", "func", "nn", "optim")
+_SUBMODULES = ("autograd", "cuda", "data", "func", "linalg", "nn", "optim")
 
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}
 

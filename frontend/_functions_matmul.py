@@ -8,8 +8,8 @@ from typing import Any
 
 from intaglio._apply import apply, binary, one
 from intaglio._core import Tensor
-from intaglio._functions_elementwise import mul
 from intaglio._functions_diagonal import diagonal
+from intaglio._functions_elementwise import mul
 from intaglio._functions_movement import permute, reshape
 from intaglio._functions_reduce import sum as total
 from intaglio._promote import broadcast_shapes, cast, expand_to, result_type
@@ -162,13 +162,20 @@ def _added(input: Tensor, made: Tensor, beta: Any, alpha: Any) -> Tensor:
 
 
 def matrix_power(input: Tensor, n: int) -> Tensor:
-    """The matrix multiplied with itself n times (n >= 0), by squaring."""
-    if n < 0:
-        raise ArgumentError("matrix_power: negative powers need an inverse, which is not there")
-    from intaglio._functions_ranges import eye
+    """Square matrices multiplied with themselves n times, by squaring; with n < 0, their
+    inverses."""
+    from intaglio._functions_linalg import check_matrix, identity_like, inv
 
+    if input.dtype.kind == "f":
+        check_matrix("matrix_power", input, square=True)
+    elif input.ndim < 2 or _differs(*input.shape[-2:]):
+        raise ShapeError(f"matrix_power: {input._kind} is no square matrix")
+    if not isinstance(n, int):
+        raise ArgumentError(f"matrix_power: n is an integer, not {n!r}")
     if n == 0:
-        return expand_to(eye(input.shape[-1], dtype=input.dtype), tuple(input.shape)).clone()
+        return identity_like(input).clone()
+    if n < 0:
+        input, n = inv(input), -n
     result: Tensor | None = None
     while n:
         if n & 1:
@@ -196,6 +203,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     else:
         left = [d % a.ndim for d in (dims[0] if not isinstance(dims[0], int) else [dims[0]])]
         right = [d % b.ndim for d in (dims[1] if not isinstance(dims[1], int) else [dims[1]])]
+    a, b = _alike(a, left, b, right), _alike(b, right, a, left)
     for i, j in zip(left, right, strict=True):
         if _differs(a.shape[i], b.shape[j]):
             raise _fail("tensordot", a, b, f"sizes {a.shape[i]} and {b.shape[j]} differ")
@@ -207,6 +215,12 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     y = reshape(permute(b, *right, *free_b), joined, columns)
     shape = [a.shape[k] for k in free_a] + [b.shape[k] for k in free_b]
     return one("reshape", matmul(x, y), shape=tuple(shape))
+
+
+def _alike(a: Tensor, dims: Sequence[int], b: Tensor, others: Sequence[int]) -> Tensor:
+    """a summed over those of its dims whose partner in b has size 1: b counts as repeated there."""
+    alone = [i for i, j in zip(dims, others, strict=True) if b.shape[j] == 1 and a.shape[i] != 1]
+    return total(a, alone, True) if alone else a
 
 
 def kron(input: Tensor, other: Tensor) -> Tensor:

@@ -19,6 +19,10 @@ from intaglio import (
     _functions_histogram as histograms,
     _functions_index as index,
     _functions_join as join,
+    _functions_linalg as linalg,
+    _functions_linalg_factor as factors,
+    _functions_linalg_product as products,
+    _functions_linalg_root as roots,
     _functions_matmul as matmul,
     _functions_movement as movement,
     _functions_prefix as prefix,
@@ -80,6 +84,10 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (matmul, """
         matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm matrix_power
         kron"""),
+    (linalg, "det inverse logdet matrix_exp pinverse slogdet triangular_solve"),
+    (factors, "cholesky cholesky_inverse cholesky_solve geqrf orgqr ormqr"),
+    (products, "corrcoef cov"),
+    (roots, "cross lu lu_solve qr svd"),
     (index, """
         index_select take take_along_dim gather index_add index_copy index_fill index_put
         masked_fill put"""),

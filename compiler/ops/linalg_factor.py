@@ -94,23 +94,25 @@ class Cholesky(MatrixOp):
 class LuFactor(MatrixOp):
     """LU with partial pivoting: `a[order] = L U`. Results are L (below the diagonal; ones implied)
     and U in one matrix, the row that was exchanged with each row (i64, from 0), the order of rows
-    that makes (i64), and a status: the number of the first zero pivot (0: none)."""
+    that makes (i64), and a status: the number of the first zero pivot (0: none), which with `check`
+    is an error."""
 
     name = "lu_factor"
     samples = (
-        Sample(_SQUARE),
-        Sample(_TALL),
-        Sample(_WIDE),
-        Sample(_SINGLE),
-        Sample("f64[60,60]", derivative=False),
-        Sample(np.array([[1.0, 2.0], [2.0, 4.0]]), derivative=False),
-        Sample("f64[0,2,3]"),
-        Sample("f32[0,0]"),
+        Sample(_SQUARE, check=True),
+        Sample(_TALL, check=True),
+        Sample(_WIDE, check=True),
+        Sample(_SINGLE, check=True),
+        Sample("f64[60,60]", check=True, derivative=False),
+        Sample(np.array([[1.0, 2.0], [2.0, 4.0]]), check=False, derivative=False),
+        Sample("f64[0,2,3]", check=True),
+        Sample("f32[0,0]", check=True),
     )
 
-    def type(self, *types: TensorType) -> tuple[TensorType, ...]:
+    def type(self, *types: TensorType, check: bool) -> tuple[TensorType, ...]:
         """The operand's type, exchanges, order, status."""
         check_matrices(self, types, 1, square=False)
+        check_flags(self, types, check=check)
         a = types[0]
         rows, columns = a.shape[-2:]
         least = smaller(rows, columns)
@@ -118,9 +120,11 @@ class LuFactor(MatrixOp):
         order = TensorType(int64, (*batch, rows))
         return a, TensorType(int64, (*batch, least)), order, info_type(a)
 
-    def reference(self, a: Array) -> tuple[Array, ...]:
+    def reference(self, a: Array, *, check: bool) -> tuple[Array, ...]:
         """By blocks of columns."""
         made, pivots, info = algorithms.lu(a)
+        if check and info.any():
+            raise failed(self, info, "it is singular: pivot {} is exactly zero")
         return made, pivots, algorithms.permutation(pivots, a.shape[-2]), info
 
     def vjp(
@@ -130,6 +134,8 @@ class LuFactor(MatrixOp):
         ys: Sequence[V],
         xs: Sequence[V],
         needs: Sequence[bool],
+        *,
+        check: bool,
     ) -> Sequence[V | None]:
         """With the square blocks L, U and the further rows l of L or columns u of U:
         L^-T (strictly lower of (L^T dL - du u^T) + upper of (dU U^T - l^T dl)) U^-T; of further
