@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         linalg as linalg,
         nn as nn,
         optim as optim,
+        random as random,
     )
     from intaglio._compare import compare as compare
     from intaglio._constants import (
@@ -105,6 +106,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         detach_copy as detach_copy,
         diagonal_copy as diagonal_copy,
         expand_copy as expand_copy,
+        fill as fill,
         narrow_copy as narrow_copy,
         permute_copy as permute_copy,
         select_copy as select_copy,
@@ -150,7 +152,9 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         bincount as bincount,
         masked_select as masked_select,
         nonzero as nonzero,
+        nonzero_static as nonzero_static,
         unique as unique,
+        unique_consecutive as unique_consecutive,
     )
     from intaglio._functions_diagonal import (
         diag as diag,
@@ -405,7 +409,6 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         get_rng_state as get_rng_state,
         initial_seed as initial_seed,
         manual_seed as manual_seed,
-        multinomial as multinomial,
         normal as normal,
         rand as rand,
         rand_like as rand_like,
@@ -448,6 +451,11 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         var as var,
         var_mean as var_mean,
     )
+    from intaglio._functions_sampling import (
+        binomial as binomial,
+        multinomial as multinomial,
+        poisson as poisson,
+    )
     from intaglio._functions_scan import scan as scan
     from intaglio._functions_scatter import (
         dynamic_slice as dynamic_slice,
@@ -463,6 +471,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         isin as isin,
         searchsorted as searchsorted,
     )
+    from intaglio._functions_segment import segment_reduce as segment_reduce
     from intaglio._functions_sort import (
         argsort as argsort,
         kthvalue as kthvalue,
@@ -513,6 +522,10 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
     )
     from intaglio._recipe import program as program
     from intaglio._recorded import spec as spec
+    from intaglio._repr import (
+        get_printoptions as get_printoptions,
+        set_printoptions as set_printoptions,
+    )
     from intaglio._tensor import Tensor as Tensor
     from intaglio._trace import (
         copied_outside_trace as copied_outside_trace,
@@ -588,7 +601,7 @@ _NAMES: dict[str, str] = {
         triu_indices""",
     "intaglio._functions_strided": "as_strided as_strided_scatter",
     "intaglio._functions_copies": """
-        alias_copy as_strided_copy detach_copy diagonal_copy expand_copy narrow_copy
+        alias_copy as_strided_copy detach_copy diagonal_copy expand_copy fill narrow_copy
         permute_copy select_copy select_scatter slice slice_copy slice_scatter split_copy
         split_with_sizes split_with_sizes_copy squeeze_copy t_copy transpose_copy
         unbind_copy unfold_copy unsafe_chunk unsafe_split unsafe_split_with_sizes
@@ -604,7 +617,9 @@ _NAMES: dict[str, str] = {
     "intaglio._layouts": """
         channels_last channels_last_3d contiguous_format layout memory_format
         preserve_format strided""",
-    "intaglio._functions_data": "argwhere bincount masked_select nonzero unique",
+    "intaglio._functions_data": """
+        argwhere bincount masked_select nonzero nonzero_static unique unique_consecutive""",
+    "intaglio._functions_segment": "segment_reduce",
     "intaglio._functions_elementwise": """
         abs absolute acos acosh add addcdiv addcmul arccos arcsin arctan arctan2 asin asinh atan
         atan2 atanh ceil clamp clamp_max clamp_min clip copysign cos cosh deg2rad div divide erf
@@ -641,8 +656,9 @@ _NAMES: dict[str, str] = {
     "intaglio._functions_search": "bucketize isin searchsorted",
     "intaglio._functions_statistics": "mode nanmedian nanquantile quantile renorm",
     "intaglio._functions_random": """
-        Generator bernoulli get_rng_state initial_seed manual_seed multinomial normal rand
+        Generator bernoulli get_rng_state initial_seed manual_seed normal rand
         rand_like randint randint_like randn randn_like randperm seed set_rng_state""",
+    "intaglio._functions_sampling": "binomial multinomial poisson",
     "intaglio._functions_reduce": """
         all amax amin aminmax any argmax argmin count_nonzero dist logsumexp max mean min
         nanmean nansum norm prod std std_mean sum var var_mean""",
@@ -661,6 +677,7 @@ _NAMES: dict[str, str] = {
     "intaglio._promote": "get_default_dtype promote_types result_type set_default_dtype",
     "intaglio._recipe": "program",
     "intaglio._recorded": "spec",
+    "intaglio._repr": "get_printoptions set_printoptions",
     "intaglio._tensor": "Tensor",
     "intaglio._trace": "copied_outside_trace is_tracing",
     "intaglio.compiler.dims": "Dim",
@@ -675,7 +692,7 @@ _NAMES: dict[str, str] = {
     "intaglio.runtime.version": "__version__",
     "intaglio.runtime.weights": "load_weights save_weights",
 }
-_SUBMODULES = ("autograd", "cuda", "data", "func", "linalg", "nn", "optim")
+_SUBMODULES = ("autograd", "cuda", "data", "func", "linalg", "nn", "optim", "random")
 
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}
 

@@ -203,3 +203,9 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     size = input.shape[axis]
     at = index + size if isinstance(index, int) and index < 0 else index
     return slice_scatter(input, unsqueeze(src, axis), axis, at, at + 1)
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A copy with every element set to a number; the derivative flows to it if it is a tensor."""
+    made: Tensor = clone(input).fill_(value)
+    return made

@@ -34,9 +34,9 @@ from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 @spelled
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Joined along a dimension, in the common dtype."""
-    parts = list(tensors)
-    if not parts:
-        raise ArgumentError("cat: at least one tensor is wanted")
+    if isinstance(tensors, Tensor):
+        raise ArgumentError(f"cat: a sequence of tensors is wanted, not the tensor {tensors._kind}")
+    parts = _parts("cat", tensors)
     dtype = result_type(*parts)
     if len(parts) > 1:
         parts = [x for x in parts if tuple(x.shape) != (0,)] or parts[:1]
@@ -52,9 +52,7 @@ concat = concatenate = cat
 @spelled
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Joined along a new dimension."""
-    parts = list(tensors)
-    if not parts:
-        raise ArgumentError("stack: at least one tensor is wanted")
+    parts = _parts("stack", tensors)
     if any(tuple(x.shape) != tuple(parts[0].shape) for x in parts):
         texts = ", ".join(str(x._kind) for x in parts)
         raise ShapeError(f"stack: {texts}: the shapes differ")
@@ -230,6 +228,8 @@ def roll(input: Tensor, shifts: Any, dim: Any = None) -> Tensor:
     if len(_many(shifts)) != len(_many(dim)):
         raise ArgumentError(f"roll: {input._kind}: {shifts} and {dim} are not as many numbers")
     pairs = zip(_many(shifts), _many(dim), strict=True)
+    if not input.ndim:
+        raise ShapeError(f"roll: {input._kind} has no dimension {dim}")
     for shift, d in pairs:
         axis = axis_of("roll", input, d)
         size = input.shape[axis] if input.ndim else 0

@@ -23,7 +23,7 @@ from intaglio._promote import (
 )
 from intaglio.compiler.dims import Dim, product
 from intaglio.compiler.dtypes import DType, boolean, int64
-from intaglio.compiler.errors import ArgumentError, IndexError as AxisError, ShapeError
+from intaglio.compiler.errors import ArgumentError, DTypeError, IndexError as AxisError, ShapeError
 from intaglio.compiler.ir import Value
 
 
@@ -305,6 +305,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: Any) -> Tensor:
         raise ShapeError(f"narrow: {input._kind} has no dimension to cut")
     axis = axis_of("narrow", input, dim)
     size = input.shape[axis]
+    if isinstance(start, Tensor) and (start.ndim or start.dtype.kind not in "iu"):
+        raise DTypeError(f"narrow: start is an integer, not {start._kind}")
     if isinstance(start, Tensor) and isinstance(start._data, Value):
         counted = one("iota", dtype=int64, shape=(length,), axis=0)
         places = expand_to(cast(start, int64), (length,))

@@ -54,9 +54,9 @@ def _is_dense(x: Tensor) -> bool:
 
 def _look(
     name: str, x: Tensor, size: Any, stride: Any, offset: Any
-) -> tuple[Tensor, dict[str, Any], Size]:
-    """The nearest dense tensor around x that holds all elements, the attributes of the op `strided`
-    that shows them in its flat form, and where it begins in memory."""
+) -> tuple[Tensor, dict[str, Any]]:
+    """The nearest dense tensor around x that holds all elements, and the attributes of the op
+    `strided` that shows them in its flat form."""
     shape, steps = sizes((size,)), sizes((stride,))
     if len(shape) != len(steps):
         raise ArgumentError(f"{name}: the size {shape} and the stride {steps} differ in length")
@@ -68,16 +68,17 @@ def _look(
     start = own if offset is None else offset
     if isinstance(start, int) and start < 0:
         raise ArgumentError(f"{name}: the storage offset {start} is negative")
+    if 0 in shape:
+        return x, {"shape": shape, "starts": (0,), "steps": (steps,)}
     last = start
-    if 0 not in shape:
-        for count, step in zip(shape, steps, strict=True):
-            last = last + (count - 1) * step
+    for count, step in zip(shape, steps, strict=True):
+        last = last + (count - 1) * step
     around: Tensor | None = x
     while around is not None:
         begin = _offset(around)
         if begin is not None and _is_dense(around) and _inside(begin, start, last, around):
             attributes = {"shape": shape, "starts": (start - begin,), "steps": (steps,)}
-            return around, attributes, begin
+            return around, attributes
         around = None if around._view is None else around._view[0]
     raise ShapeError(
         f"{name}: {x._kind}: elements {start} to {last} do not lie within memory in row-major"
@@ -94,7 +95,7 @@ def _inside(begin: Size, start: Size, last: Size, around: Tensor) -> bool:
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: Any = None) -> Tensor:
     """The memory of input (and of what it is a view of) seen with this size, these strides and this
     offset, all counted in elements: a view."""
-    around, attributes, _ = _look("as_strided", input, size, stride, storage_offset)
+    around, attributes = _look("as_strided", input, size, stride, storage_offset)
     return apply_view("strided", reshape(around, around.numel()), attributes)
 
 

@@ -41,6 +41,7 @@ from intaglio._numpy import array_function, array_ufunc
 from intaglio._promote import as_tensor_like, cast, expand_to, size_tensor as size_tensor
 from intaglio.compiler import dtypes
 from intaglio.compiler.dims import Dim
+from intaglio.compiler.errors import ShapeError
 
 # Names of functions that are methods too, by the module that holds them.
 _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
@@ -92,7 +93,8 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
         index_select take take_along_dim gather index_add index_copy index_fill index_put
         masked_fill put"""),
     (scattering, "scatter scatter_add scatter_reduce index_reduce masked_scatter"),
-    (data, "nonzero argwhere masked_select unique bincount"),
+    (data, """
+        nonzero nonzero_static argwhere masked_select unique unique_consecutive bincount"""),
 )  # fmt: skip
 
 # Methods that have a form with a trailing underscore, which writes the result into the tensor.
@@ -106,6 +108,11 @@ _IN_PLACE: Final = """
     lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative not_equal pow put rad2deg
     reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign
     sin sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy"""
+
+_FILLED: Final = (
+    "uniform_", "normal_", "random_", "bernoulli_", "exponential_", "cauchy_", "geometric_",
+    "log_normal_",
+)  # fmt: skip
 
 _OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "__add__": elementwise.add, "__sub__": elementwise.sub, "__mul__": elementwise.mul,
@@ -217,7 +224,7 @@ def _attach_rest() -> None:
     }  # fmt: skip
     for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "as_strided"):
         here[f"{name}_"] = reshaped_in_place(getattr(Tensor, name), f"{name}_")
-    for name in ("uniform_", "normal_", "random_", "bernoulli_", "exponential_"):
+    for name in _FILLED:
         here[name] = _random(name)
     for name in (
         "new_zeros",
@@ -244,9 +251,10 @@ def _normalized(name: str) -> Callable[..., Any]:
 
 def _random(name: str) -> Callable[..., Any]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        from intaglio import _functions_random
+        from intaglio import _functions_random, _functions_sampling
 
-        return getattr(_functions_random, name)(self, *args, **kwargs)
+        home = _functions_random if name == "bernoulli" else _functions_sampling
+        return getattr(home, name)(self, *args, **kwargs)
 
     return method
 
@@ -274,6 +282,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Every element set to a number."""
+    if isinstance(value, Tensor) and value.ndim:
+        raise ShapeError(f"fill_: a number is wanted, not {value._kind}")
     number = value if isinstance(value, Tensor) else full(value, self._kind)
     return copy_(self, number)
 

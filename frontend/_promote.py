@@ -14,6 +14,7 @@ import numpy as np
 from intaglio._apply import apply, constant, full, one
 from intaglio._core import Tensor
 from intaglio._kind import kind_of
+from intaglio._places import share_memory
 from intaglio.compiler.dims import Dim, Shape, Size
 from intaglio.compiler.dtypes import (
     DType,
@@ -25,7 +26,7 @@ from intaglio.compiler.dtypes import (
     uint8,
     uint32,
 )
-from intaglio.compiler.errors import DTypeError, ShapeError
+from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 
 _CATEGORY: Final = {"b": 0, "u": 1, "i": 1, "f": 2}
 _default: list[DType] = [float32]
@@ -264,10 +265,29 @@ def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
             out = kwargs.pop("out", None)
             kwargs = {_SPELLINGS.get(k, k): v for k, v in kwargs.items()}
             if out is not None:
+                check_out(function.__name__, out, args)
                 return into(out, function(*args, **kwargs))
         return function(*args, **kwargs)
 
     return accepts
+
+
+_APART: Final = frozenset({"cat", "concat", "gather", "index_select"})
+"""Functions that torch lets read nothing of what `out=` writes."""
+
+
+def check_out(name: str, out: Any, operands: Sequence[Any]) -> None:
+    """Refuse an `out=` of another dtype or with memory of an operand, where torch does."""
+    if name not in _APART or not isinstance(out, Tensor):
+        return
+    read = [x for o in operands for x in (o if isinstance(o, tuple | list) else (o,))]
+    for x in read:
+        if isinstance(x, Tensor) and share_memory(out._data, x._data):
+            raise ArgumentError(
+                f"{name}: out= shares memory with an operand, {x._kind}; give another tensor"
+            )
+    if name in ("gather", "index_select") and out.dtype is not read[0].dtype:
+        raise DTypeError(f"{name}: out= is {out._kind}, the result has {read[0].dtype}")
 
 
 def into(out: Any, result: Any) -> Any:
@@ -278,6 +298,10 @@ def into(out: Any, result: Any) -> Any:
         for o, r in zip(out, result, strict=True):
             into(o, r)
         return out
+    if not isinstance(out, Tensor):
+        raise ArgumentError(f"out=: a tensor is wanted, not {type(out).__name__}")
+    if _CATEGORY[result.dtype.kind] > _CATEGORY[out.dtype.kind]:
+        raise DTypeError(f"out=: the result {result._kind} cannot be cast to {out.dtype}")
     if out.shape != result.shape:
         replace(out, cast(result, out.dtype))
         return out
