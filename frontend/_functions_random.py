@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -15,15 +16,16 @@ import numpy as np
 import intaglio._methods as _methods
 from intaglio._apply import apply, full, one
 from intaglio._core import Tensor, counter_of, wrap
+from intaglio._device_names import device as device_of
 from intaglio._dtype_names import as_dtype
 from intaglio._functions_device import on_device, on_place
 from intaglio._functions_elementwise import cos, log, sqrt, where
 from intaglio._functions_movement import sizes
 from intaglio._inplace import write
-from intaglio._kind import kind_of, kind_of_array
+from intaglio._kind import kind_of_array
 from intaglio._modes import modes, no_grad
 from intaglio._places import place_of, to_host
-from intaglio._promote import cast, get_default_dtype
+from intaglio._promote import cast, get_default_dtype, into
 from intaglio.compiler.dtypes import DType, float32, float64, int64
 from intaglio.compiler.errors import ArgumentError, DTypeError
 
@@ -34,6 +36,7 @@ class Generator:
     """A stream of random numbers: a seed and the number of the next draw, both i64[] tensors."""
 
     def __init__(self, device: Any = None) -> None:
+        self.device = device_of("cpu" if device is None else device)
         self.seed_value, self.draw = _scalar(0), _scalar(0)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -56,12 +59,21 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """Seed and draw number: i64[2]."""
+        if modes.trace is not None:
+            raise ArgumentError("get_state: read the state outside of the traced function")
         both = np.array([self.seed_value._data, self.draw._data], np.int64)
         return wrap(both, kind_of_array(both))
 
     def set_state(self, state: Tensor) -> Generator:
-        """Continue from what `get_state` gave."""
-        self.seed_value._data[...], self.draw._data[...] = state._data
+        """Continue from what `get_state` gave: i64[2]."""
+        if modes.trace is not None:
+            raise ArgumentError("set_state: set the state outside of the traced function")
+        if state.dtype is not int64 or tuple(state.shape) != (2,):
+            raise ArgumentError(f"set_state: a state is i64[2], from get_state, not {state._kind}")
+        seed, draw = to_host(state._data)
+        self.seed_value._data[...], self.draw._data[...] = seed, draw
+        counter_of(self.seed_value)[0] += 1
+        counter_of(self.draw)[0] += 1
         return self
 
     def bits(self, shape: tuple[Any, ...], words: int = 1) -> list[Tensor]:
@@ -115,6 +127,18 @@ def get_rng_state() -> Tensor:
 def set_rng_state(state: Tensor) -> None:
     """Continue the default stream from what `get_rng_state` gave."""
     default_generator.set_state(state)
+
+
+def check_elements(
+    name: str, x: Any, holds: Callable[[Any], Any], words: str, of: str = "its arguments"
+) -> None:
+    """Raise `ArgumentError` unless a number, or every element of a tensor, is as it should be. A
+    trace knows no elements, and checks none."""
+    if modes.trace is not None and isinstance(x, Tensor):
+        return
+    if not bool(holds(x.detach()).all() if isinstance(x, Tensor) else holds(x)):
+        shown = x._kind if isinstance(x, Tensor) else repr(x)
+        raise ArgumentError(f"{name}: {shown}: {of} {words}")
 
 
 def _uniform(bits: list[Tensor], dtype: DType) -> Tensor:
@@ -221,19 +245,46 @@ def randint(
 
 
 def randperm(
-    n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
+    n: Any,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """The numbers 0 to n - 1 in random order; not in a trace, where sorting is not there yet."""
-    if modes.trace is not None:
-        from intaglio._trace_errors import at
+    """The numbers 0 to n - 1 in random order: the order of n random numbers of 64 bits."""
+    if isinstance(n, int) and n < 0:
+        raise ArgumentError(f"randperm: n is a count, not {n}")
+    wanted = as_dtype(dtype or int64)
+    _check_room("randperm", n, wanted)
+    high, low = (generator or default_generator).bits((n,), 2)
+    with no_grad():
+        upper = cast(high, int64) - (1 << 31)  # signed numbers in the order of the unsigned ones
+        upper = one("shl", upper, full(32, upper._kind))
+        keys = one("or", upper, cast(low, int64))
+        order = apply("sort", (keys,), {"axis": 0, "descending": False})[1]
+        made = on_device(cast(order, wanted), device)
+    if out is not None:
+        return into(out, made)
+    return made.requires_grad_() if requires_grad else made
 
-        raise at(
-            "randperm: sorting can't be traced; draw the order outside and give it as argument"
-        )
-    bits = (generator or default_generator).bits((n,), 2)
-    keys = bits[0]._data.astype(np.uint64) << np.uint64(32) | bits[1]._data
-    order = np.argsort(keys, kind="stable").astype(as_dtype(dtype or int64).numpy)
-    return on_device(wrap(order, kind_of_array(order)), device)
+
+_WHOLE = {"f16": 1 << 11, "bf16": 1 << 8, "f32": 1 << 24, "f64": 1 << 53}
+
+
+def _check_room(name: str, n: Any, dtype: DType) -> None:
+    """Refuse a dtype that does not hold every whole number below n."""
+    if not isinstance(n, int):
+        return
+    if dtype.kind == "b":
+        raise DTypeError(f"{name}: {dtype} holds no numbers")
+    bits = dtype.size * 8 - (dtype.kind == "i")
+    most = _WHOLE[dtype.name] if dtype.kind == "f" else (1 << bits) - 1
+    if n > most:
+        raise DTypeError(f"{name}: {dtype} does not hold every number up to {n}")
 
 
 def rand_like(
@@ -281,11 +332,20 @@ def randint_like(
     return on_device(made, device or input.device)
 
 
-def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(
+    input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
     """1 with the probability that each element says, else 0."""
+    share = input if p is None else p
+    if isinstance(share, Tensor) and share.dtype.kind != "f":
+        raise DTypeError(f"bernoulli: probabilities are floating-point, {share._kind} is not")
+    check_elements("bernoulli", share, lambda x: (x >= 0) & (x <= 1), "lie between 0 and 1")
     dtype = input.dtype if input.dtype.kind == "f" else float32
     u = on_place(uniform01(tuple(input.shape), dtype, generator), input._kind.place)
-    return cast(u < (input if p is None else p), input.dtype)
+    if isinstance(share, Tensor):
+        share = share.detach()
+    made = cast(u < share, input.dtype)
+    return made if out is None else into(out, made)
 
 
 def normal(
@@ -296,9 +356,27 @@ def normal(
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Normal numbers with these means and standard deviations."""
+    made = _normal(mean, std, size, generator, dtype, device)
+    if out is not None:
+        return into(out, made)
+    return made.requires_grad_() if requires_grad else made
+
+
+def _normal(
+    mean: Any, std: Any, size: Any, generator: Generator | None, dtype: Any, device: Any
+) -> Tensor:
+    check_elements("normal", std, lambda x: x >= 0, "are deviations, not negative")
     given = [x for x in (mean, std) if isinstance(x, Tensor)]
+    for x in given:
+        if x.dtype.kind != "f":
+            raise DTypeError(f"normal: {x._kind}: means and deviations are floating-point")
+    mean, std = (x.detach() if isinstance(x, Tensor) else x for x in (mean, std))
     if size is None:
         from intaglio._promote import broadcast_shapes
 
@@ -310,83 +388,6 @@ def normal(
     if given:
         drawn = on_place(drawn, place_of(x._kind for x in given))
     return drawn * std + mean
-
-
-def multinomial(
-    input: Tensor,
-    num_samples: int,
-    replacement: bool = False,
-    *,
-    generator: Generator | None = None,
-) -> Tensor:
-    """Indices drawn with the rows' weights as probabilities: i64[..., num_samples]."""
-    from intaglio._modes import modes as current
-
-    if current.trace is not None:
-        from intaglio._trace_errors import at
-
-        raise at("multinomial: it can't be traced; draw outside and give the indices as argument")
-    weights = np.atleast_2d(to_host(input._data).astype(np.float64))
-    rows, count = weights.shape
-    if replacement:
-        u = uniform01((rows, num_samples), float64, generator)._data
-        edges = np.cumsum(weights / weights.sum(-1, keepdims=True), -1)
-        made = np.stack([np.searchsorted(e, x, "right") for e, x in zip(edges, u, strict=True)])
-        made = np.minimum(made, count - 1)
-    else:
-        u = uniform01((rows, count), float64, generator)._data
-        with np.errstate(divide="ignore"):
-            keys = np.log1p(-u) / np.where(weights > 0, weights, 1e-300)
-        made = np.argsort(-keys, -1, kind="stable")[:, :num_samples]
-    made = made.astype(np.int64).reshape(*input.shape[:-1], num_samples)
-    return on_place(wrap(made, kind_of(int64, made.shape)), input._kind.place)
-
-
-# ----------------------------------------------------------------------------------------- in place
-
-
-def uniform_(
-    input: Tensor,
-    a: float = 0.0,
-    b: float = 1.0,
-    *,
-    generator: Generator | None = None,
-) -> Tensor:
-    """Filled with uniform numbers in [a, b)."""
-    made = uniform01(tuple(input.shape), input.dtype, generator)
-    return write(input, made * (b - a) + a if (a, b) != (0.0, 1.0) else made, "uniform_")
-
-
-def normal_(
-    input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Filled with normal numbers."""
-    made = normal01(tuple(input.shape), input.dtype, generator)
-    return write(input, made * std + mean if (mean, std) != (0.0, 1.0) else made, "normal_")
-
-
-def random_(
-    input: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
-) -> Tensor:
-    """Filled with whole numbers in [low, high), or [0, low)."""
-    start, stop = (low, high) if high is not None else (0, low or 1 << 24)
-    return write(
-        input, integers(start, stop, tuple(input.shape), input.dtype, generator), "random_"
-    )
-
-
-def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Filled with 1 (probability p) and 0."""
-    u = uniform01(tuple(input.shape), float32, generator)
-    return write(input, cast(u < p, input.dtype), "bernoulli_")
-
-
-def exponential_(
-    input: Tensor, lambd: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Filled with exponential numbers of this rate."""
-    u = uniform01(tuple(input.shape), input.dtype, generator)
-    return write(input, log(1.0 - u) * (-1.0 / lambd), "exponential_")
 
 
 def dropped(x: Tensor, p: float, generator: Generator | None = None) -> Tensor:

@@ -89,17 +89,21 @@ REORDERED = {  # OpInfo calls these with another order of arguments than their p
 PROPERTIES = {"T", "H", "mT", "mH"}
 METHODS = {"bfloat16", "bool", "byte", "char", "double", "float", "half", "int", "long", "short", "cdouble", "cfloat", "chalf"}
 IN_PLACE = {"zero_"}
+ALIASES = {  # OpInfo names that are no public functions: in-place forms, and a private name
+    "cauchy": "cauchy_", "exponential": "exponential_", "geometric": "geometric_", "log_normal": "log_normal_", "uniform": "uniform_",
+    "_segment_reduce": "segment_reduce",
+}
 
 
 def resolve(op):
-    name = op.name
+    name = ALIASES.get(op.name, op.name)
     if name in SPECIAL:
         return SPECIAL[name]
     if name in PROPERTIES:
         return lambda x: getattr(x, name)
     if name in METHODS:
         return method(name) if hasattr(ig.Tensor, name) else None
-    if name in IN_PLACE:
+    if name in IN_PLACE or name.endswith("_"):
         return (lambda x, *a: getattr(x.clone(), name)(*a)) if hasattr(ig.Tensor, name) else None
     if name in REORDERED:
         try:
