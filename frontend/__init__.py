@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         nn as nn,
         optim as optim,
         random as random,
+        special as special,
     )
     from intaglio._compare import compare as compare
     from intaglio._constants import (
@@ -176,9 +177,12 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         addcdiv as addcdiv,
         addcmul as addcmul,
         arccos as arccos,
+        arccosh as arccosh,
         arcsin as arcsin,
+        arcsinh as arcsinh,
         arctan as arctan,
         arctan2 as arctan2,
+        arctanh as arctanh,
         asin as asin,
         asinh as asinh,
         atan as atan,
@@ -196,6 +200,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         div as div,
         divide as divide,
         erf as erf,
+        erfc as erfc,
         exp as exp,
         exp2 as exp2,
         expm1 as expm1,
@@ -249,7 +254,6 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         true_divide as true_divide,
         trunc as trunc,
         where as where,
-        xlogy as xlogy,
     )
     from intaglio._functions_histogram import (
         histc as histc,
@@ -381,6 +385,27 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         unflatten as unflatten,
         unsqueeze as unsqueeze,
     )
+    from intaglio._functions_number import (
+        angle as angle,
+        conj as conj,
+        conj_physical as conj_physical,
+        frexp as frexp,
+        gcd as gcd,
+        heaviside as heaviside,
+        imag as imag,
+        isneginf as isneginf,
+        isposinf as isposinf,
+        isreal as isreal,
+        lcm as lcm,
+        ldexp as ldexp,
+        logaddexp2 as logaddexp2,
+        nextafter as nextafter,
+        real as real,
+        resolve_conj as resolve_conj,
+        resolve_neg as resolve_neg,
+        signbit as signbit,
+        sinc as sinc,
+    )
     from intaglio._functions_pad import (
         constant_pad as constant_pad,
         constant_pad_nd as constant_pad_nd,
@@ -479,6 +504,16 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         msort as msort,
         sort as sort,
         topk as topk,
+    )
+    from intaglio._functions_special_erf import (
+        erfinv as erfinv,
+        xlogy as xlogy,
+    )
+    from intaglio._functions_special_gamma import (
+        digamma as digamma,
+        lgamma as lgamma,
+        mvlgamma as mvlgamma,
+        polygamma as polygamma,
     )
     from intaglio._functions_statistics import (
         mode as mode,
@@ -621,13 +656,13 @@ _NAMES: dict[str, str] = {
         argwhere bincount masked_select nonzero nonzero_static unique unique_consecutive""",
     "intaglio._functions_segment": "segment_reduce",
     "intaglio._functions_elementwise": """
-        abs absolute acos acosh add addcdiv addcmul arccos arcsin arctan arctan2 asin asinh atan
-        atan2 atanh ceil clamp clamp_max clamp_min clip copysign cos cosh deg2rad div divide erf
-        exp exp2 expm1 fix float_power floor floor_divide fmax fmin fmod frac hypot isfinite
-        isinf isnan lerp log log10 log1p log2 logaddexp logit maximum minimum mul multiply
-        nan_to_num neg negative positive pow rad2deg reciprocal relu remainder round rsqrt rsub
-        sgn sigmoid sign sin sinh sqrt square stop_gradient sub subtract tan tanh true_divide
-        trunc where xlogy""",
+        abs absolute acos acosh add addcdiv addcmul arccos arccosh arcsin arcsinh arctan arctan2
+        arctanh asin asinh atan atan2 atanh ceil clamp clamp_max clamp_min clip copysign cos
+        cosh deg2rad div divide erf erfc exp exp2 expm1 fix float_power floor floor_divide fmax
+        fmin fmod frac hypot isfinite isinf isnan lerp log log10 log1p log2 logaddexp logit
+        maximum minimum mul multiply nan_to_num neg negative positive pow rad2deg reciprocal
+        relu remainder round rsqrt rsub sgn sigmoid sign sin sinh sqrt square stop_gradient sub
+        subtract tan tanh true_divide trunc where""",
     "intaglio._functions_index": """
         gather index_add index_copy index_fill index_put index_select masked_fill put take
         take_along_dim take_rows unravel_index""",
@@ -667,6 +702,11 @@ _NAMES: dict[str, str] = {
     "intaglio._functions_scatter": """
         dynamic_slice dynamic_update_slice index_reduce masked_scatter scatter scatter_add
         scatter_reduce""",
+    "intaglio._functions_special_gamma": "digamma lgamma mvlgamma polygamma",
+    "intaglio._functions_special_erf": "erfinv xlogy",
+    "intaglio._functions_number": """
+        angle conj conj_physical frexp gcd heaviside imag isneginf isposinf isreal lcm ldexp
+        logaddexp2 nextafter real resolve_conj resolve_neg signbit sinc""",
     "intaglio._functions_sort": "argsort kthvalue median msort sort topk",
     "intaglio._jit": "jit",
     "intaglio._kind": "Size",
@@ -692,7 +732,7 @@ _NAMES: dict[str, str] = {
     "intaglio.runtime.version": "__version__",
     "intaglio.runtime.weights": "load_weights save_weights",
 }
-_SUBMODULES = ("autograd", "cuda", "data", "func", "linalg", "nn", "optim", "random")
+_SUBMODULES = ("autograd", "cuda", "data", "func", "linalg", "nn", "optim", "random", "special")
 
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}
 

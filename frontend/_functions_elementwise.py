@@ -65,6 +65,7 @@ acos = real_function("acos", "The arc cosine, in radians.")
 atan = real_function("atan", "The arc tangent, in radians.")
 sigmoid = real_function("sigmoid", "1 / (1 + exp(-x)).")
 erf = real_function("erf", "The error function.")
+erfc = real_function("erfc", "1 - erf(x), accurate where it is small.")
 reciprocal = real_function("recip", "1 / x.", "reciprocal")
 arcsin, arccos, arctan = asin, acos, atan
 
@@ -429,14 +430,6 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     return add(log(add(exp(sub(a, top)), exp(sub(b, top)))), top)
 
 
-def xlogy(input: Any, other: Any) -> Tensor:
-    """input * log(other); 0 where input is 0."""
-    dtype = float_dtype(result_type(wrapped(input), wrapped(other)))
-    a, b = pair("xlogy", input, other, dtype, "one")
-    zero = full(0, a._kind)
-    return where(a == 0, where(isnan(b), b, zero), mul(a, log(where(a == 0, 1.0, b))))
-
-
 def zeros_like_kind(x: Tensor) -> Tensor:
     """Zeros of the same dtype and shape, taking no memory."""
     return full(0, x._kind)
@@ -461,6 +454,9 @@ def atanh(input: Tensor) -> Tensor:
     """The inverse of tanh, for |x| <= 1."""
     x = to_float(input)
     return mul(sub(log1p(x), log1p(neg(x))), 0.5)
+
+
+arcsinh, arccosh, arctanh = asinh, acosh, atanh
 
 
 def deg2rad(input: Tensor) -> Tensor:

@@ -25,12 +25,15 @@ from intaglio import (
     _functions_linalg_root as roots,
     _functions_matmul as matmul,
     _functions_movement as movement,
+    _functions_number as number,
     _functions_prefix as prefix,
     _functions_questions as questions,
     _functions_reduce as reduce,
     _functions_scatter as scattering,
     _functions_search as searching,
     _functions_sort as sorting,
+    _functions_special_erf as normal,
+    _functions_special_gamma as gamma,
     _functions_statistics as statistics,
     _functions_strided as striding,
 )
@@ -48,12 +51,19 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (elementwise, """
         exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan tanh sinh cosh asin acos atan
         arcsin
-        arccos arctan sigmoid erf reciprocal floor ceil trunc fix round neg negative positive abs
+        arccos arctan sigmoid erf erfc
+        reciprocal floor ceil trunc fix round neg negative positive abs
         absolute sign sgn square relu frac add sub subtract mul multiply div divide true_divide
         floor_divide remainder fmod pow float_power atan2 arctan2 copysign maximum minimum fmax fmin
-        clamp clip clamp_min clamp_max lerp addcmul addcdiv hypot logaddexp xlogy asinh acosh atanh
+        clamp clip clamp_min clamp_max lerp addcmul addcdiv hypot logaddexp asinh acosh atanh
+        arcsinh arccosh arctanh
         deg2rad rad2deg logit
         isnan isinf isfinite nan_to_num stop_gradient"""),
+    (number, """
+        angle conj conj_physical frexp gcd heaviside isneginf isposinf isreal lcm ldexp
+        logaddexp2 nextafter resolve_conj resolve_neg signbit sinc"""),
+    (gamma, "digamma lgamma mvlgamma"),
+    (normal, "erfinv xlogy"),
     (compare, """
         eq ne not_equal lt less le less_equal gt greater ge greater_equal equal isclose allclose
         logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
@@ -99,15 +109,17 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
 
 # Methods that have a form with a trailing underscore, which writes the result into the tensor.
 _IN_PLACE: Final = """
-    abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arcsin
-    arctan arctan2 asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not
-    bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos cosh
-    cumprod cumsum deg2rad div divide eq erf exp exp2 expm1 fix float_power floor floor_divide fmod
-    frac ge greater greater_equal gt hypot index_add index_copy index_fill index_put index_reduce le
-    lerp less less_equal log log10 log1p log2 logical_and logical_not logical_or logical_xor logit
-    lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative not_equal pow put rad2deg
-    reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign
-    sin sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy"""
+    abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin
+    arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh baddbmm bitwise_and
+    bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp
+    clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf
+    erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge greater
+    greater_equal gt heaviside hypot index_add index_copy index_fill index_put index_reduce lcm
+    ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or
+    logical_xor logit lt masked_fill masked_scatter mul multiply mvlgamma nan_to_num ne neg
+    negative nextafter not_equal polygamma pow put rad2deg reciprocal relu remainder renorm round
+    rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub
+    subtract tan tanh tril triu true_divide trunc xlogy"""
 
 _FILLED: Final = (
     "uniform_", "normal_", "random_", "bernoulli_", "exponential_", "cauchy_", "geometric_",
@@ -143,6 +155,7 @@ def attach() -> None:
     for module, names in _METHODS:
         for name in names.split():
             setattr(Tensor, name, getattr(module, name))
+    Tensor.polygamma = gamma.polygamma_method  # type: ignore[attr-defined]
     for name in _IN_PLACE.split():
         setattr(Tensor, name + "_", in_place(getattr(Tensor, name), name + "_"))
     for name, function in _OPERATORS.items():
@@ -217,6 +230,7 @@ def _attach_rest() -> None:
         zero_,
         "fill_": fill_, "detach_": detach_, "type": type_of, "type_as": type_as, "cpu":
         placing.cpu, "cuda": placing.cuda, "sum_to_size": sum_to_size, "trace": diagonals.trace_of,
+        "real": property(number.real), "imag": property(number.imag),
         "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
         "softmax": _normalized("softmax"), "log_softmax": _normalized("log_softmax"),
         "__array_ufunc__": array_ufunc, "__array_function__": array_function,

@@ -217,6 +217,16 @@ class Erf(Function):
         return g.mul(d, scaled(g, g.exp(g.neg(g.mul(x, x))), 2.0 / math.sqrt(math.pi)))
 
 
+class Erfc(Function):
+    """1 - erf(x), accurate where it is small."""
+
+    name, compute = "erfc", np.vectorize(math.erfc, otypes=[np.float64])
+
+    def slope1(self, g: Ops[V], d: V, y: V, x: V) -> Any:
+        """-d 2 / sqrt(pi) e^(-x^2)"""
+        return g.mul(d, scaled(g, g.exp(g.neg(g.mul(x, x))), -2.0 / math.sqrt(math.pi)))
+
+
 class Pow(Binary):
     """a to the b, as C's pow."""
 
