@@ -60,6 +60,11 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         long as long,
         short as short,
     )
+    from intaglio._extend import (
+        c_op as c_op,
+        custom_op as custom_op,
+        numpy_op as numpy_op,
+    )
     from intaglio._functions_calculus import (
         cumulative_trapezoid as cumulative_trapezoid,
         diff as diff,
@@ -618,6 +623,7 @@ _NAMES: dict[str, str] = {
     "intaglio._constants": "e inf nan newaxis pi",
     "intaglio._core": "Parameter is_tensor",
     "intaglio._custom": "custom_vjp",
+    "intaglio._extend": "c_op custom_op numpy_op",
     "intaglio._debug": "debug_print",
     "intaglio._dtype_names": "bool double dtype finfo float half iinfo int long short",
     "intaglio._functions_compare": """
