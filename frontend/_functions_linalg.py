@@ -21,7 +21,7 @@ from intaglio._functions_linalg_results import (
     TriangularSolution,
 )
 from intaglio._functions_matmul import matmul
-from intaglio._functions_movement import matrix_transpose, permute, reshape, unsqueeze
+from intaglio._functions_movement import matrix_transpose, narrow, permute, reshape, unsqueeze
 from intaglio._functions_reduce import amax, sum as total
 from intaglio._kind import kind_of
 from intaglio._modes import modes
@@ -309,8 +309,9 @@ _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: Any = None) -> LeastSquares:
     """X that makes `|A X - B|` smallest (and |X| among those): A [..., m, n], B [..., m, k] or
     vectors [..., m]. All drivers use singular values here, and differ in what else they return, as
-    in torch: `gels` (full rank) no rank, `gelsy` the rank, `gelsd` and `gelss` singular values
-    too. Residuals are there where m > n and every matrix has full rank."""
+    in torch: `gelsy` the rank; `gelsd` and `gelss` the rank, the singular values and, where m > n
+    and every matrix has full rank, the residuals; `gels`, which takes full rank for granted, only
+    the residuals where m > n."""
     name = "gelsy" if driver is None else driver
     if name not in _DRIVERS:
         raise ArgumentError(f"lstsq: driver is one of {', '.join(_DRIVERS)}, not {driver!r}")
@@ -327,7 +328,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: Any = Non
     rows, columns = a.shape[-2:]
     bound = epsilon(a) * max(rows, columns) if rcond is None else rcond
     found = matmul(pinv(a, rtol=0.0 if name == "gels" else bound), right)
-    none = full(0, kind_of(a.dtype, (0,)))
+    none = narrow(reshape(a, a.numel()), 0, 0, 0)
     rank, sizes, residuals = full(0, kind_of(int64, (0,))), none, none
     if name != "gels":
         rank = matrix_rank(A, rtol=bound)
@@ -335,7 +336,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: Any = Non
         from intaglio._functions_linalg_factor import svdvals
 
         sizes = svdvals(A)
-    if rows > columns and (name == "gels" or _all_full(rank, columns)):
+    if rows > columns and name != "gelsy" and (name == "gels" or _all_full(rank, columns)):
         away = matmul(a, found) - right
         residuals = total(away * away, -2)
     solution = reshape(found, *found.shape[:-1]) if vector else found

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from intaglio._apply import apply, full, one
 from intaglio._core import Tensor
+from intaglio._custom import custom_vjp
 from intaglio._functions_compare import eq
 from intaglio._functions_diagonal import diag_embed, tril, triu
 from intaglio._functions_linalg import (
@@ -63,13 +64,29 @@ def cholesky_ex(
     return CholeskyStatus(*_cholesky("cholesky_ex", input, upper, check_errors))
 
 
+def _cholesky_solve_forward(lower: Tensor, b: Tensor) -> Tensor:
+    inner = solve_triangular(lower, b, upper=False)
+    return solve_triangular(matrix_transpose(lower), inner, upper=True)
+
+
+def _cholesky_solve_backward(xs: Any, ys: Any, dys: Any) -> tuple[Tensor, Tensor]:
+    """As torch: of `L L^T X = B` with all of L, though only its triangle is read."""
+    lower, made = xs[0], ys[0]
+    right = _cholesky_solve_forward(lower, dys[0])
+    both = matmul(right, matrix_transpose(made))
+    return -matmul(both + matrix_transpose(both), lower), right
+
+
+_solve_by_cholesky = custom_vjp(_cholesky_solve_forward, _cholesky_solve_backward, "cholesky_solve")
+
+
 @spelled
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X with `L L^T X = B` (`L^T L X = B` if `upper`)."""
     check_matrix("cholesky_solve", L, B, square=True)
-    lower = matrix_transpose(L) if upper else L
-    inner = solve_triangular(lower, B, upper=False)
-    return solve_triangular(matrix_transpose(lower), inner, upper=True)
+    lower, right = one_batch("cholesky_solve", matrix_transpose(L) if upper else L, B)
+    made: Tensor = _solve_by_cholesky(lower, right)
+    return made
 
 
 @spelled

@@ -76,14 +76,14 @@ def vector_norm(
         raise ShapeError(
             f"vector_norm: {x._kind}: there is no {ord}-norm of no elements over dim {dim}"
         )
-    if not axes:  # a number: its size, or whether there is any
-        return _power(x, 0.0 if ord == 0 else 1.0) if ord == 0 else abs(x)
+    if ord == 0:  # still a function of the operand, whose derivative is zero
+        x = where(x == 0, x * 0, full(1, x._kind))
+    if not axes:
+        return abs(x)
     over = list(axes)
     if abs(ord) == math.inf:
         return (amax if ord > 0 else amin)(abs(x), over, keepdim)
-    if ord == 0:
-        return total(cast(x != 0, x.dtype), over, keepdim) + total(x * 0, over, keepdim)
-    if ord == 1:
+    if ord in (0, 1):
         return total(abs(x), over, keepdim)
     if ord == 2:
         return _root(total(x * x, over, keepdim), 2)

@@ -74,17 +74,14 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
 @spelled
 def vander(input: Tensor, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of every element (N: the last size): [..., n] -> [..., n, N]."""
-    if not input.ndim:
-        raise ShapeError(f"vander: {input._kind} has no dimension")
+    input = input if input.ndim else reshape(input, 1)
     if input.dtype.kind == "b":
         raise DTypeError("vander: bools have no powers")
     count = input.shape[-1] if N is None else N
-    if isinstance(count, int) and count <= 1 and N is not None:
-        raise ArgumentError(f"vander: N is greater than 1, not {N}")
+    if isinstance(count, int) and count <= 1:
+        raise ArgumentError(f"vander: {input._kind}: N is 2 at least, not {count}")
     shape = tuple(input.shape)
     first = full(1, kind_of(input.dtype, (*shape, 1)))
-    if count == 1:
-        return first
     wide = expand_to(unsqueeze(input, -1), (*shape, count - 1))
     powers = cumprod(wide, -1)
     return cat([first, cast(powers, input.dtype)], -1)

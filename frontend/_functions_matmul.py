@@ -6,12 +6,13 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
-from intaglio._apply import apply, binary, one
+from intaglio._apply import apply, binary, full, one
 from intaglio._core import Tensor
 from intaglio._functions_diagonal import diagonal
 from intaglio._functions_elementwise import mul
 from intaglio._functions_movement import permute, reshape
 from intaglio._functions_reduce import sum as total
+from intaglio._kind import kind_of
 from intaglio._promote import broadcast_shapes, cast, expand_to, result_type
 from intaglio.compiler.dims import Dim, product
 from intaglio.compiler.dtypes import boolean
@@ -172,8 +173,9 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         raise ShapeError(f"matrix_power: {input._kind} is no square matrix")
     if not isinstance(n, int):
         raise ArgumentError(f"matrix_power: n is an integer, not {n!r}")
-    if n == 0:
-        return identity_like(input).clone()
+    if n == 0:  # still a function of the operand, whose derivative is zero
+        always = expand_to(full(True, kind_of(boolean, ())), tuple(input.shape))
+        return apply("where", (always, identity_like(input), input))[0]
     if n < 0:
         input, n = inv(input), -n
     result: Tensor | None = None

@@ -328,27 +328,16 @@ def norm(
     keepdim: bool = False,
     dtype: DType | None = None,
 ) -> Tensor:
-    """The p-norm of the elements over `dim`: (sum |x|^p)^(1/p); the derivative at 0 is 0."""
+    """The p-norm of the elements over `dim`: (sum |x|^p)^(1/p), the derivative at 0 being 0; with
+    'nuc' the sum of singular values."""
+    from intaglio._functions_linalg_norm import nuclear_norm, vector_norm
+
     x = to_float(input) if dtype is None else cast(input, dtype)
-    if p in ("fro", None, 2, 2.0):
-        total = reduce("norm", "sum", x * x, dim, keepdim)
-        zero = total == 0
-        safe = where(zero, full(1, total._kind), total)
-        return where(zero, full(0, total._kind), sqrt(safe))
-    if p == math.inf:
-        return amax(abs(x), dim, keepdim)
-    if p == -math.inf:
-        return amin(abs(x), dim, keepdim)
-    if p == 0:
-        return cast(count_nonzero(x, dim) if not keepdim else sum(truth(x), dim, True), x.dtype)
-    if p == 1:
-        return reduce("norm", "sum", abs(x), dim, keepdim)
-    if not isinstance(p, int | float):
-        raise ArgumentError(f"norm: p is a number, 'fro' or infinity, not {p!r}")
-    total = reduce("norm", "sum", abs(x) ** float(p), dim, keepdim)
-    zero = total == 0
-    safe = where(zero, full(1, total._kind), total)
-    return where(zero, full(0, total._kind), safe ** (1.0 / p))
+    if p == "nuc":
+        return nuclear_norm(x, dim, keepdim)
+    if isinstance(p, str) and p != "fro":
+        raise ArgumentError(f"norm: p is a number, 'fro', 'nuc' or infinity, not {p!r}")
+    return vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim)
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2.0) -> Tensor:
