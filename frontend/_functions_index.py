@@ -118,6 +118,8 @@ def _basic(x: Tensor, items: Sequence[Any]) -> tuple[Tensor, list[Any]]:
         if _is_array(item):
             index = _as_index(item)
             count = index.ndim if index.dtype is boolean else 1
+            if not count:  # a single bool indexes a new dimension of size 1
+                shape.append(1)
             for size in x.shape[axis : axis + count]:
                 starts.append(0)
                 stops.append(size)
@@ -238,9 +240,8 @@ def _without_masks(x: Tensor, rest: Sequence[Any]) -> list[Any]:
         for k, size in enumerate(item.shape):
             if isinstance(size, int) and size != x.shape[axis + k]:
                 raise _fail(x, f"the mask {item._kind} does not fit dimension {axis + k}")
-        if item.ndim == 0:
-            raise _fail(x, "a single bool is no index here; use where")
-        out += [constant(found) for found in np.nonzero(to_host(item._data))]
+        found = np.nonzero(np.atleast_1d(to_host(item._data)))
+        out += [constant(positions) for positions in found]
     return out
 
 

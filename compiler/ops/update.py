@@ -161,7 +161,7 @@ class DynamicUpdateSlice(Op):
 
     def reference(self, x: Array, update: Array, start: Array) -> Array:
         """A copy, assigned to."""
-        made = np.array(x)
+        made = np.array(x, order="C")
         made[_box(start, x.shape, update.shape)] = update
         return made
 
@@ -279,7 +279,7 @@ class Scatter(_Scattering):
     def reference(self, x: Array, index: Array, source: Array, *, axis: int) -> Array:
         """By flat positions, which NumPy assigns one after the other."""
         place = self.places(x, index, axis)
-        made = np.array(x)
+        made = np.array(x, order="C")
         if source.size:
             flat = np.ravel_multi_index(np.broadcast_arrays(*place), x.shape)
             made.reshape(-1)[flat.reshape(-1)] = source.reshape(-1)
