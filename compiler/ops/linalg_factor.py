@@ -416,7 +416,7 @@ class Eigh(MatrixOp):
         xs: Sequence[V],
         needs: Sequence[bool],
     ) -> Sequence[V | None]:
-        """v (diag(dw) + (v^T dv) / (w_j - w_i)) v^T"""
+        """v (diag(dw) + skew(v^T dv) / (w_j - w_i)) v^T, which is symmetric."""
         (dw, dv), (w, v) = dys, ys
         if dw is None and dv is None:
             return [None]
@@ -427,6 +427,7 @@ class Eigh(MatrixOp):
             return [m.mm(g.mul(v, m.columns(dw, n)), m.t(v))]
         gaps = g.sub(m.columns(w, n), m.rows(w, n))
         diagonal = m.mask(gaps, "eq")
-        inner = g.div(m.mm(m.t(v), dv), g.where(diagonal, g.like(1.0, gaps), gaps))
+        turn = g.mul(_skew(m, m.mm(m.t(v), dv)), g.like(0.5, v))
+        inner = g.div(turn, g.where(diagonal, g.like(1.0, gaps), gaps))
         inner = g.where(diagonal, g.like(0.0, inner) if dw is None else m.rows(dw, n), inner)
         return [m.mm(m.mm(v, inner), m.t(v))]
