@@ -124,6 +124,8 @@ def batch_norm(
     In training mean and variance are those of the batch, and `running_mean` and `running_var` (with
     n - 1 in place of n), where given, move towards them by `momentum`. Otherwise these are used,
     and the whole is one scale and one shift for each channel."""
+    if input.ndim == 1 and isinstance(input.shape[0], int) and input.shape[0] == 0:
+        return input * 1.0
     _check_channels(
         "batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight,
         bias=bias,

@@ -8,80 +8,132 @@ from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.nn._normalized import log_softmax
+from intaglio.nn._reduction import reduced, reduction_of
 
 
-def reduced(loss: Tensor, reduction: str) -> Tensor:
-    """The loss as `reduction` says: `mean`, `sum` or `none`."""
-    if reduction == "mean":
-        return loss.mean()
-    if reduction == "sum":
-        return loss.sum()
-    if reduction == "none":
-        return loss
-    raise ArgumentError(f"a loss's reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+def _same_weight(name: str, input: Tensor, weight: Tensor | None) -> None:
+    if weight is not None and tuple(weight.shape) != tuple(input.shape):
+        raise ShapeError(f"{name}: the weight {weight._kind} has not the shape of {input._kind}")
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """(input - target)^2."""
+def _weighted(loss: Tensor, weight: Tensor | None, how: str) -> Tensor:
+    """The loss times the weight, reduced."""
+    return reduced(loss if weight is None else loss * weight, how, weight)
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """(input - target)^2, times a weight of the input's shape if given (`mean` then divides by the
+    weights' sum)."""
+    how = reduction_of(reduction, size_average, reduce)
+    _same_weight("mse_loss", input, weight)
     with entered("mse_loss"):
         difference = input - target
-        return reduced(difference * difference, reduction)
+        return _weighted(difference * difference, weight, how)
 
 
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """|input - target|."""
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """|input - target|, weighted as `mse_loss`."""
+    how = reduction_of(reduction, size_average, reduce)
+    _same_weight("l1_loss", input, weight)
     with entered("l1_loss"):
-        return reduced(ig.abs(input - target), reduction)
+        return _weighted(ig.abs(input - target), weight, how)
 
 
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> Tensor:
     """0.5 d^2 / beta where |d| < beta, else |d| - 0.5 beta, with d = input - target."""
+    how = reduction_of(reduction, size_average, reduce)
+    if beta < 0:
+        raise ArgumentError(f"smooth_l1_loss: beta is 0 or more, not {beta}")
     if beta == 0:
-        return l1_loss(input, target, reduction)
+        return l1_loss(input, target, reduction=how)
     with entered("smooth_l1_loss"):
         distance = ig.abs(input - target)
         near = distance * distance * (0.5 / beta)
-        return reduced(ig.where(distance < beta, near, distance - 0.5 * beta), reduction)
+        return reduced(ig.where(distance < beta, near, distance - 0.5 * beta), how)
 
 
 def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """0.5 d^2 where |d| <= delta, else delta (|d| - 0.5 delta), with d = input - target (Huber
-    1964)."""
+    1964), times a weight of the input's shape if given."""
+    how = reduction_of(reduction)
+    if delta <= 0:
+        raise ArgumentError(f"huber_loss: delta is above 0, not {delta}")
+    _same_weight("huber_loss", input, weight)
     with entered("huber_loss"):
         distance = ig.abs(input - target)
         far = delta * (distance - 0.5 * delta)
-        return reduced(ig.where(distance <= delta, 0.5 * distance * distance, far), reduction)
+        loss = ig.where(distance <= delta, 0.5 * distance * distance, far)
+        return reduced(loss if weight is None else loss * weight, how)
 
 
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """-(t log p + (1 - t) log(1 - p)) for probabilities p; the logarithms are kept above -100."""
+    how = reduction_of(reduction, size_average, reduce)
+    _same_shape("binary_cross_entropy", input, target)
     with entered("binary_cross_entropy"):
         yes, no = ig.log(input).clamp(min=-100.0), ig.log1p(-input).clamp(min=-100.0)
         loss = -(target * yes + (1.0 - target) * no)
-        return reduced(loss if weight is None else loss * weight, reduction)
+        return reduced(loss if weight is None else loss * weight, how)
+
+
+def _same_shape(name: str, input: Tensor, target: Tensor) -> None:
+    if tuple(target.shape) != tuple(input.shape):
+        raise ShapeError(f"{name}: the target {target._kind} has not the shape of {input._kind}")
 
 
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """binary_cross_entropy(sigmoid(input), target), without overflow."""
+    how = reduction_of(reduction, size_average, reduce)
+    _same_shape("binary_cross_entropy_with_logits", input, target)
     with entered("binary_cross_entropy_with_logits"):
         softplus = ig.log1p(ig.exp(-ig.abs(input))) + ig.relu(-input)
         if pos_weight is not None:
             loss = (1.0 - target) * input + (1.0 + (pos_weight - 1.0) * target) * softplus
         else:
             loss = (1.0 - target) * input + softplus
-        return reduced(loss if weight is None else loss * weight, reduction)
+        return reduced(loss if weight is None else loss * weight, how)
 
 
 def _picked_forward(logs: Tensor, position: Tensor, *, axis: int) -> Tensor:
@@ -108,7 +160,9 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-input[n, target[n]] * weight[target[n]] for log-probabilities.
@@ -116,6 +170,7 @@ def nll_loss(
     input: [c], [n, c] or [n, c, d1, ...]; target: the class positions, i64[], [n] or [n, d1, ...];
     `mean` divides by the weights that took part. Positions equal to `ignore_index` take no part.
     """
+    how = reduction_of(reduction, size_average, reduce)
     with entered("nll_loss"):
         axis = _class_axis("nll_loss", input, target)
         ignored = target == ignore_index
@@ -125,7 +180,7 @@ def nll_loss(
         if weight is not None:
             counted = counted * ig.take_rows(weight, position)
         loss = ig.where(ignored, 0.0, chosen * counted)
-        return loss.sum() / counted.sum() if reduction == "mean" else reduced(loss, reduction)
+        return loss.sum() / counted.sum() if how == "mean" else reduced(loss, how)
 
 
 def _class_axis(name: str, input: Tensor, target: Tensor) -> int:
@@ -143,7 +198,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -152,13 +209,18 @@ def cross_entropy(
     input: scores [c], [n, c] or [n, c, d1, ...]; target: class positions (i64, the scores' shape
     without c), or class probabilities of the scores' shape and dtype. `label_smoothing` mixes in
     the uniform distribution (Szegedy et al. 2016)."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ArgumentError(
+            f"cross_entropy: label_smoothing is between 0 and 1, not {label_smoothing}"
+        )
     with entered("cross_entropy"):
         axis = 0 if input.ndim == 1 else 1
         logs = log_softmax(input, axis)
         if target.dtype.is_floating_point:
             return _soft_cross_entropy(logs, target, weight, reduction, label_smoothing, axis)
         if label_smoothing == 0.0:
-            return nll_loss(logs, target, weight, ignore_index, reduction)
+            return nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=reduction)
         return _smoothed(logs, target, weight, ignore_index, reduction, label_smoothing)
 
 
@@ -200,7 +262,7 @@ def _smoothed(
 ) -> Tensor:
     axis = _class_axis("cross_entropy", logs, target)
     ignored = target == ignore_index
-    hard = nll_loss(logs, target, weight, ignore_index, "none")
+    hard = nll_loss(logs, target, weight, ignore_index=ignore_index, reduction="none")
     terms = -logs if weight is None else -logs * _class_weights(weight, logs, axis)
     smooth = ig.where(ignored, 0.0, terms.sum(axis))
     counted = ig.where(ignored, 0.0, ig.ones_like(smooth))
@@ -212,3 +274,58 @@ def _smoothed(
     else:
         hard, smooth = reduced(hard, reduction), reduced(smooth, reduction)
     return (1.0 - label_smoothing) * hard + spread * smooth
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: object = None,
+) -> Tensor:
+    """`cross_entropy` of the scores `input @ linear_weight.T + linear_bias`.
+
+    input: [i] or [n, i]; linear_weight: [c, i], or [c, d1, ..., i] for losses with dimensions;
+    linear_bias: [c, d1, ...]. `options`, torch's choice of chunks, changes nothing here: the
+    planner decides what memory a function takes."""
+    if not 1 <= input.ndim <= 2 or linear_weight.ndim < 2:
+        raise ShapeError(
+            f"linear_cross_entropy: {input._kind} and the weight {linear_weight._kind}: [i] or"
+            " [n, i] and [c, ..., i] are wanted"
+        )
+    features, outer = linear_weight.shape[-1], tuple(linear_weight.shape[:-1])
+    if input.shape[-1] != features:
+        raise ShapeError(
+            f"linear_cross_entropy: {input._kind} and the weight {linear_weight._kind} differ in"
+            " their last size"
+        )
+    if linear_bias is not None and tuple(linear_bias.shape) != outer:
+        raise ShapeError(
+            f"linear_cross_entropy: the bias {linear_bias._kind} has not the shape {outer}"
+        )
+    if len(outer) > 1 and input.ndim == 1:
+        raise ShapeError(
+            f"linear_cross_entropy: a weight {linear_weight._kind} takes a batch [n, i], not"
+            f" {input._kind}"
+        )
+    shape = (*input.shape[:-1], *outer)
+    if tuple(target.shape) == shape and ignore_index is not None:
+        raise ArgumentError("linear_cross_entropy: probabilities as targets have no ignore_index")
+    with entered("linear_cross_entropy"):
+        scores = (input @ linear_weight.reshape(-1, features).mT).reshape(*shape)
+        if linear_bias is not None:
+            scores = scores + linear_bias
+        ignored = -100 if ignore_index is None else ignore_index
+        return cross_entropy(
+            scores,
+            target,
+            weight,
+            ignore_index=ignored,
+            reduction=reduction,
+            label_smoothing=label_smoothing,
+        )

@@ -86,6 +86,13 @@ def log_softmax(
         return x - x if _is_trivial(x) else _as_tensor(_log_softmax(x, dim=axis))
 
 
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
+    """softmax of -x."""
+    return softmax(-input, dim, dtype=dtype)
+
+
 def _is_trivial(x: Tensor) -> bool:
     """Whether there is one element in all, or none."""
     return x.ndim == 0 or any(isinstance(size, int) and size == 0 for size in x.shape)

@@ -10,7 +10,7 @@ import intaglio as ig
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dims import Dim
-from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 from intaglio.nn._windows import (
     Windows,
     check_rank,
@@ -20,6 +20,8 @@ from intaglio.nn._windows import (
     window_sums,
     windows_of,
 )
+
+Tensors = tuple[Tensor, ...]
 
 # ------------------------------------------------------------------------------------------- maxima
 
@@ -36,6 +38,8 @@ def _max_pool(
 ) -> Any:
     name = f"max_pool{rank}d"
     check_rank(name, input, rank)
+    if any(isinstance(s, int) and s == 0 for s in input.shape[input.ndim - rank - 1 :]):
+        raise ShapeError(f"{name}: {input._kind}: channels and planes without elements")
     windows = windows_of(name, input, rank, kernel_size, stride, padding, dilation, ceil_mode)
     with entered(name):
         values = window_maxima(input, windows)
@@ -87,6 +91,19 @@ def max_pool3d(
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+def _put_forward(values: Tensor, places: Tensor, *, count: int) -> Tensor:
+    zeros = ig.zeros((*values.shape[:-1], count), dtype=values.dtype)
+    return zeros.scatter(-1, places, values)
+
+
+def _put_backward(xs: Tensors, ys: Tensors, dys: Tensors, *, count: int) -> Tensors:
+    """Every element gets what arrives at its place, also where another was written over it."""
+    return (dys[0].gather(-1, xs[1]),)
+
+
+_put = ig.custom_vjp(_put_forward, _put_backward)
+
+
 def _max_unpool(
     rank: int,
     input: Tensor,
@@ -102,6 +119,10 @@ def _max_unpool(
     strides = sizes if stride is None else each(name, "stride", stride, rank)
     pads = each(name, "padding", padding, rank)
     lead, out = input.shape[: input.ndim - rank], input.shape[input.ndim - rank :]
+    if tuple(indices.shape) != tuple(input.shape):
+        raise ShapeError(f"{name}: {input._kind} and the indices {indices._kind} differ in shape")
+    if indices.dtype is not ig.int64:
+        raise DTypeError(f"{name}: the indices {indices._kind} are not int64")
     if output_size is not None:
         spatial = tuple(output_size)[-rank:]
     else:
@@ -110,8 +131,7 @@ def _max_unpool(
     count = math.prod(spatial)
     with entered(name):
         flat = (*lead, math.prod(out))
-        zeros = ig.zeros((*lead, count), dtype=input.dtype)
-        made = zeros.scatter(-1, indices.reshape(flat), input.reshape(flat))
+        made = _put(input.reshape(flat), indices.reshape(flat), count=count)
         return made.reshape(*lead, *spatial)
 
 
@@ -275,6 +295,17 @@ def lp_pool2d(
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+def lp_pool3d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Any,
+    stride: Any = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """(sum x^p)^(1/p) of every window of the last three dimensions, p being `norm_type`."""
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
 # ----------------------------------------------------------------------------------------- adaptive
 
 
@@ -287,6 +318,10 @@ def _wanted(name: str, x: Tensor, output_size: Any, rank: int) -> tuple[Any, ...
         given = tuple(given) * rank
     if len(given) != rank:
         raise ArgumentError(f"{name}: output_size is a size or {rank} of them, not {output_size}")
+    if any(isinstance(g, int) and g < 0 for g in given):
+        raise ArgumentError(f"{name}: output_size {output_size} is negative")
+    if any(isinstance(s, int) and s == 0 for s in sizes):
+        raise ShapeError(f"{name}: {x._kind}: windows over nothing")
     return tuple(s if g is None else g for s, g in zip(sizes, given, strict=True))
 
 

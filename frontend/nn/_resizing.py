@@ -10,11 +10,13 @@ import intaglio as ig
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dims import Dim
-from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 from intaglio.nn._pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from intaglio.nn._resampling import cubic, ratio, smoothed
 
 _LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 _AREA = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)
+_MODES = "nearest, nearest-exact, area, linear (1), bilinear, bicubic, lanczos (2), trilinear (3)"
 
 
 def interpolate(
@@ -29,29 +31,73 @@ def interpolate(
     """The spatial dimensions of `input` ([n, c, ...], up to three) in another `size`, or
     `scale_factor` times as large.
 
-    `mode` is `nearest`, `nearest-exact`, `linear`, `bilinear` or `trilinear` (by rank) or `area`.
-    With `align_corners` the corners' elements stay at the corners. Smoothing before making smaller
-    (`antialias`) and `bicubic` are not offered."""
+    `mode` is `nearest`, `nearest-exact` or `area`, or by rank `linear`, `bilinear` or `bicubic`
+    (Keys 1981), `trilinear`. With `align_corners` the corners' elements stay at the corners.
+    `antialias` weights all elements that a smaller image's element covers, in modes `bilinear`,
+    `bicubic` and (only so) `lanczos`."""
     rank = input.ndim - 2
     if not 1 <= rank <= 3:
         raise ShapeError(f"interpolate: {input._kind}: one to three dimensions follow n and c")
-    if antialias:
-        raise ArgumentError("interpolate: antialias is not offered")
-    sizes, scales = _target(input, rank, size, scale_factor, bool(recompute_scale_factor))
+    _check_mode(mode, rank, align_corners, antialias)
+    recompute = bool(recompute_scale_factor) or mode == "area"
+    if recompute_scale_factor and size is not None:
+        raise ArgumentError("interpolate: recompute_scale_factor goes with scale_factor")
+    sizes, scales = _target(input, rank, size, scale_factor, recompute)
     with entered("interpolate"):
+        if mode == "area":
+            return _AREA[rank - 1](input, sizes)
         if mode in ("nearest", "nearest-exact"):
             shift = 0.5 if mode == "nearest-exact" else 0.0
             for k in range(rank):
                 input = _nearest(input, 2 + k, sizes[k], scales[k], shift)
             return input
-        if _LINEAR.get(mode) == rank:
-            for k in range(rank):
-                input = _linear(input, 2 + k, sizes[k], scales[k], bool(align_corners))
-            return input
-        if mode == "area":
-            return _AREA[rank - 1](input, sizes)
-    modes = "nearest, nearest-exact, area, linear (1), bilinear (2), trilinear (3)"
-    raise ArgumentError(f"interpolate: {mode!r} is no mode for {rank} dimensions; one of {modes}")
+        if input.dtype.kind != "f":
+            raise DTypeError(f"interpolate: {input._kind}: mode {mode!r} takes floating-point")
+        for k in reversed(range(rank)):
+            axis, align = 2 + k, bool(align_corners)
+            if antialias:
+                input = smoothed(input, axis, sizes[k], scales[k], align, mode)
+            elif mode == "bicubic":
+                input = cubic(input, axis, sizes[k], scales[k], align)
+            else:
+                input = _linear(input, axis, sizes[k], scales[k], align)
+        return input
+
+
+def _check_mode(mode: str, rank: int, align: bool | None, antialias: bool) -> None:
+    plain = mode in ("nearest", "nearest-exact", "area")
+    known = plain or _LINEAR.get(mode) == rank or (mode in ("bicubic", "lanczos") and rank == 2)
+    if not known:
+        raise ArgumentError(
+            f"interpolate: {mode!r} is no mode for {rank} dimensions; one of {_MODES}"
+        )
+    if plain and align is not None:
+        raise ArgumentError(f"interpolate: mode {mode!r} has no align_corners")
+    if antialias and mode not in ("bilinear", "bicubic", "lanczos"):
+        raise ArgumentError(f"interpolate: antialias is for bilinear and bicubic, not {mode!r}")
+    if mode == "lanczos" and (align or not antialias):
+        raise ArgumentError("interpolate: lanczos wants antialias=True and no align_corners")
+
+
+def upsample(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """`interpolate`, by its former name."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` by the nearest element."""
+    return interpolate(input, size, scale_factor, mode="nearest")
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` between four neighbours, the corners staying at the corners."""
+    return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
 
 
 def _target(
@@ -62,6 +108,8 @@ def _target(
         raise ArgumentError("interpolate: give either size or scale_factor")
     given = size if scale_factor is None else scale_factor
     values = tuple(given) if isinstance(given, tuple | list) else (given,) * rank
+    if scale_factor is None and not all(isinstance(v, int | Dim) for v in values):
+        raise ArgumentError(f"interpolate: a size is an integer, not {given!r}")
     if len(values) != rank:
         raise ArgumentError(f"interpolate: {given} is not one number or {rank}")
     if scale_factor is None:
@@ -71,6 +119,8 @@ def _target(
         if isinstance(old, Dim) and factor != int(factor):
             raise ShapeError(f"interpolate: {x._kind}: {factor} times a size that is not known")
         sizes.append(old * int(factor) if factor == int(factor) else math.floor(old * factor))
+    if any(isinstance(n, int) and n < 1 for n in sizes):
+        raise ShapeError(f"interpolate: {x._kind}: scaled by {given}, nothing is left")
     return tuple(sizes), (None,) * rank if recompute else tuple(map(float, values))
 
 
@@ -115,10 +165,8 @@ def _linear(x: Tensor, axis: int, size: Any, scale: float | None, align: bool) -
 
 def _source(i: int, old: int, size: int, scale: float | None, align: bool) -> float:
     """Where a new position lies among the old ones."""
-    if align:
-        return i * (old - 1) / (size - 1) if size > 1 else 0.0
-    ratio = old / size if scale is None else 1.0 / scale
-    return max((i + 0.5) * ratio - 0.5, 0.0)
+    step = ratio(old, size, scale, align)
+    return i * step if align else max((i + 0.5) * step - 0.5, 0.0)
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""gelu and silu, with their derivatives stated as one factor f'(x).
+"""gelu, silu and mish, with their derivatives stated as one factor f'(x).
 
 Derived op by op, the incoming derivative would be multiplied into every term of f'. As one factor
 that depends on x alone, a compiled training step computes it beside f(x), keeps that one array, and
@@ -58,6 +58,22 @@ def _silu_backward(xs: Tensors, ys: Tensors, dys: Tensors) -> Tensors:
     return (dys[0] * (gate + x * gate * (1.0 - gate)),)
 
 
+def _gate(x: Tensor) -> Tensor:
+    """tanh(log(1 + exp(x))), without overflow."""
+    return ig.tanh(ig.relu(x) + ig.log1p(ig.exp(-ig.abs(x))))
+
+
+def _mish_forward(x: Tensor) -> Tensor:
+    return x * _gate(x)
+
+
+def _mish_backward(xs: Tensors, ys: Tensors, dys: Tensors) -> Tensors:
+    (x,) = xs
+    gate = _gate(x)
+    return (dys[0] * (gate + x * ig.sigmoid(x) * (1.0 - gate * gate)),)
+
+
 gelu = ig.custom_vjp(_gelu_forward, _gelu_backward)
 gelu_tanh = ig.custom_vjp(_gelu_tanh_forward, _gelu_tanh_backward)
 silu = ig.custom_vjp(_silu_forward, _silu_backward)
+mish = ig.custom_vjp(_mish_forward, _mish_backward)

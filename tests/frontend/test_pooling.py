@@ -102,7 +102,7 @@ def test_repeating_and_its_derivative():
         (lambda x: F.avg_pool2d(x, (1, 2, 3)), "kernel_size is an integer or 2 of them"),
         (lambda x: F.avg_pool2d(x, 2, divisor_override=0), "divisor_override is 0"),
         (lambda x: F.adaptive_avg_pool2d(x, (1, 2, 3)), "output_size is a size or 2"),
-        (lambda x: F.interpolate(x[None], mode="bicubic", size=4), "'bicubic' is no mode"),
+        (lambda x: F.interpolate(x[None], mode="trilinear", size=4), "'trilinear' is no mode"),
         (lambda x: F.pixel_shuffle(x, 2), "2 channels are no multiple of 4"),
         (lambda x: nn.Conv2d(3, 4, 3, groups=2), "3 to 4 channels are not 2 equal groups"),
     ],
