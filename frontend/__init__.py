@@ -602,9 +602,51 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         TraceError as TraceError,
         VerifyError as VerifyError,
     )
+    from intaglio.nn._grids import (
+        grid_sampler as grid_sampler,
+        grid_sampler_2d as grid_sampler_2d,
+        grid_sampler_3d as grid_sampler_3d,
+    )
+    from intaglio.nn._native import (
+        _batch_norm_with_update as _batch_norm_with_update,
+        _native_batch_norm_legit as _native_batch_norm_legit,
+        _softmax_backward_data as _softmax_backward_data,
+        native_batch_norm as native_batch_norm,
+        native_dropout_backward as native_dropout_backward,
+        native_group_norm as native_group_norm,
+        native_layer_norm as native_layer_norm,
+    )
+    from intaglio.nn._resampling import _upsample_bilinear2d_aa as _upsample_bilinear2d_aa
     from intaglio.nn.functional import (
+        alpha_dropout as alpha_dropout,
+        avg_pool1d as avg_pool1d,
+        bilinear as bilinear,
+        celu as celu,
+        celu_ as celu_,
+        channel_shuffle as channel_shuffle,
+        cosine_similarity as cosine_similarity,
+        dropout as dropout,
+        feature_alpha_dropout as feature_alpha_dropout,
+        group_norm as group_norm,
+        hardshrink as hardshrink,
         log_softmax as log_softmax,
+        max_pool1d as max_pool1d,
+        max_pool2d as max_pool2d,
+        max_pool3d as max_pool3d,
+        pairwise_distance as pairwise_distance,
+        pdist as pdist,
+        pixel_shuffle as pixel_shuffle,
+        pixel_unshuffle as pixel_unshuffle,
+        prelu as prelu,
+        relu_ as relu_,
+        rms_norm as rms_norm,
+        rrelu as rrelu,
+        rrelu_ as rrelu_,
+        selu as selu,
+        selu_ as selu_,
         softmax as softmax,
+        threshold as threshold,
+        threshold_ as threshold_,
     )
     from intaglio.runtime import (
         load as load,
@@ -733,7 +775,16 @@ _NAMES: dict[str, str] = {
         ArgumentError CompileError DTypeError DeviceError Error FormatError GradientError
         IndexError InterruptedError LinAlgError MemoryError MissingExtra NaNError ShapeError
         TraceError VerifyError""",
-    "intaglio.nn.functional": "log_softmax softmax",
+    "intaglio.nn._grids": "grid_sampler grid_sampler_2d grid_sampler_3d",
+    "intaglio.nn._native": """
+        _batch_norm_with_update _native_batch_norm_legit _softmax_backward_data native_batch_norm
+        native_dropout_backward native_group_norm native_layer_norm""",
+    "intaglio.nn._resampling": "_upsample_bilinear2d_aa",
+    "intaglio.nn.functional": """
+        alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle cosine_similarity dropout
+        feature_alpha_dropout group_norm hardshrink log_softmax max_pool1d max_pool2d max_pool3d
+        pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rms_norm rrelu rrelu_
+        selu selu_ softmax threshold threshold_""",
     "intaglio.runtime": "load num_threads set_num_threads",
     "intaglio.runtime.version": "__version__",
     "intaglio.runtime.weights": "load_weights save_weights",
