@@ -98,6 +98,12 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         ne as ne,
         not_equal as not_equal,
     )
+    from intaglio._functions_complex import (
+        complex as complex,
+        polar as polar,
+        view_as_complex as view_as_complex,
+        view_as_real as view_as_real,
+    )
     from intaglio._functions_convolution import (
         conv1d as conv1d,
         conv2d as conv2d,
@@ -683,6 +689,7 @@ _NAMES: dict[str, str] = {
         diag diag_embed diagflat diagonal diagonal_scatter tril tril_indices triu
         triu_indices""",
     "intaglio._functions_strided": "as_strided as_strided_scatter",
+    "intaglio._functions_complex": "complex polar view_as_complex view_as_real",
     "intaglio._functions_copies": """
         alias_copy as_strided_copy detach_copy diagonal_copy expand_copy fill narrow_copy
         permute_copy select_copy select_scatter slice slice_copy slice_scatter split_copy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -220,6 +221,8 @@ def _filled(
         made = fill(value, kind_of(wanted, shape))
     else:
         try:
+            if wanted.kind != "f" and isinstance(value, float) and not math.isfinite(value):
+                raise ValueError
             made = from_array(np.full(shape, value, wanted.numpy))
         except (OverflowError, TypeError, ValueError):
             raise ArgumentError(f"{name}: {value!r} is no {wanted.long_name}") from None
@@ -372,20 +375,30 @@ def full_like(
 
 @creates
 def new_zeros(
-    input: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Zeros of a shape, in the tensor's dtype."""
-    where = device or input.device
-    return _filled("new_zeros", sizes(size), 0, dtype or input.dtype, where, requires_grad)
+    where, wanted = device or input.device, _shape_of(shape, size)
+    return _filled("new_zeros", wanted, 0, dtype or input.dtype, where, requires_grad)
 
 
 @creates
 def new_ones(
-    input: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Ones of a shape, in the tensor's dtype."""
-    where = device or input.device
-    return _filled("new_ones", sizes(size), 1, dtype or input.dtype, where, requires_grad)
+    where, wanted = device or input.device, _shape_of(shape, size)
+    return _filled("new_ones", wanted, 1, dtype or input.dtype, where, requires_grad)
 
 
 new_empty = new_zeros

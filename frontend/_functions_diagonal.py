@@ -175,6 +175,7 @@ def tril_indices(
 ) -> Tensor:
     """Rows and columns of the positions in the lower triangle: i64[2, count]."""
     check_layout("tril_indices", layout)
+    _check_sizes("tril_indices", row, col)
     return _positions(np.tril_indices(row, offset, col), dtype, device)
 
 
@@ -189,7 +190,13 @@ def triu_indices(
 ) -> Tensor:
     """Rows and columns of the positions in the upper triangle: i64[2, count]."""
     check_layout("triu_indices", layout)
+    _check_sizes("triu_indices", row, col)
     return _positions(np.triu_indices(row, offset, col), dtype, device)
+
+
+def _check_sizes(name: str, row: int, col: int) -> None:
+    if row < 0 or col < 0:
+        raise ArgumentError(f"{name}: the sizes {row} and {col} must not be negative")
 
 
 def _positions(found: Any, dtype: Any, device: Any) -> Tensor:

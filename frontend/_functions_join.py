@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from intaglio._apply import apply, constant, full
-from intaglio._core import Tensor
+from intaglio._core import Tensor, is_traced
 from intaglio._functions_movement import (
     atleast_1d,
     atleast_2d,
@@ -140,6 +140,8 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
 @spelled
 def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of this size (the last may be smaller), or of these sizes: views."""
+    if not input.ndim:
+        raise ShapeError(f"split: {input._kind} has no dimension to split")
     axis = axis_of("split", input, dim)
     size = input.shape[axis]
     if isinstance(split_size_or_sections, int):
@@ -163,6 +165,8 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
 @spelled
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most this many pieces of equal size (the last may be smaller): views."""
+    if not input.ndim or (isinstance(chunks, int) and chunks <= 0):
+        raise ArgumentError(f"chunk: {input._kind} cannot be cut into {chunks} pieces")
     size = input.shape[axis_of("chunk", input, dim)]
     step = size // chunks if isinstance(size, Dim) else -(-size // chunks)
     if isinstance(size, Dim):
@@ -181,6 +185,10 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     if isinstance(wanted, Tensor):
         if wanted.dtype is not int64 or wanted.ndim > 1:
             raise DTypeError(f"tensor_split: i64[] or i64[n] is wanted, not {wanted._kind}")
+        if is_traced(wanted):
+            from intaglio._trace_errors import data_dependent
+
+            raise data_dependent("tensor_split at places that are a tensor", wanted)
         wanted = wanted.tolist()
     if isinstance(wanted, int):
         if wanted <= 0:

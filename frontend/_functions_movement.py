@@ -6,6 +6,8 @@ import builtins
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from intaglio._apply import apply, link, one, view as apply_view
 from intaglio._core import Tensor, wrap
 from intaglio._functions_device import on_device
@@ -58,7 +60,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 def view(input: Tensor, *shape: Any) -> Tensor:
     """`reshape` that never copies; or the same bits as another dtype."""
     if len(shape) == 1 and isinstance(shape[0], DType):
-        return one("bitcast", input, dtype=shape[0])
+        return _seen_as(input, shape[0])
     target = inferred("view", input, sizes(shape))
     made = apply_view("reshape", input, {"shape": target}, copies=True)
     if made._view is None and not isinstance(input._data, Value) and made.numel():
@@ -67,6 +69,14 @@ def view(input: Tensor, *shape: Any) -> Tensor:
             " use reshape, which copies"
         )
     return made
+
+
+def _seen_as(input: Tensor, dtype: DType) -> Tensor:
+    """The same bits as another dtype of the same size: a view."""
+    made = one("bitcast", input, dtype=dtype)
+    if isinstance(made._data, np.ndarray):
+        made._data = input._data.view(dtype.numpy)
+    return link(made, input, "bitcast", {"dtype": dtype})
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -211,6 +221,8 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
     if more < 0:
         raise ShapeError(f"expand: {input._kind} has more dimensions than {target}")
     own = (1,) * more + tuple(input.shape)
+    if any(isinstance(s, int) and s < 0 for s in target[:more]):
+        raise ShapeError(f"expand: {input._kind}: a new dimension of {target} has no size to keep")
     wanted = tuple(
         b if isinstance(a, int) and a == -1 else a for a, b in zip(target, own, strict=True)
     )
@@ -280,6 +292,8 @@ def repeat_interleave(
         from intaglio._functions_data import repeat_by_counts
 
         return _of_size(repeat_by_counts(input, repeats, dim), dim, output_size)
+    if isinstance(repeats, int) and repeats < 0:
+        raise ArgumentError(f"repeat_interleave: {repeats} repeats are fewer than none")
     x = ravel(input) if dim is None else input
     axis = 0 if dim is None else axis_of("repeat_interleave", x, dim)
     x = unsqueeze(x, axis + 1)
@@ -327,6 +341,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: Any) -> Tensor:
 @spelled
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along a dimension, without it: views."""
+    if not input.ndim:
+        raise AxisError(f"unbind: {input._kind} has no dimension {dim}")
     axis = axis_of("unbind", input, dim)
     size = input.shape[axis]
     if isinstance(size, Dim):

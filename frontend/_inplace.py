@@ -117,6 +117,8 @@ def put_back(op: str, attributes: Any, parent: Tensor, part: Tensor) -> Tensor:
         return one("permute", part, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__)))
     if op == "slice":
         return slice_update(parent, part, **attributes)
+    if op == "bitcast":
+        return one("bitcast", part, dtype=parent.dtype)
     if op == "strided":
         return _strided_update(parent, part, attributes)
     raise GradientError(

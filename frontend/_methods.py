@@ -39,6 +39,7 @@ from intaglio import (
 )
 from intaglio._apply import binary, full
 from intaglio._core import Tensor
+from intaglio._dtype_names import as_dtype
 from intaglio._inplace import in_place, reshaped_in_place, write
 from intaglio._numpy import array_function, array_ufunc
 from intaglio._promote import as_tensor_like, cast, expand_to, size_tensor as size_tensor
@@ -315,12 +316,15 @@ def detach_(self: Tensor) -> Tensor:
 
 def type_of(self: Tensor, dtype: Any = None) -> Any:
     """torch's name of the dtype, or this tensor in another dtype."""
-    if dtype is not None:
-        return movement.to(self, dtype)
     names = {"f32": "Float", "f64": "Double", "f16": "Half", "bf16": "BFloat16", "i64": "Long",
              "i32": "Int", "i16": "Short", "i8": "Char", "u8": "Byte", "bool": "Bool", "u32":
              "UInt32"}  # fmt: skip
-    return f"torch.{names[self.dtype.name]}Tensor"
+    if dtype is None:
+        return f"torch.{names[self.dtype.name]}Tensor"
+    named = {f"{word}Tensor": name for name, word in names.items()}
+    if isinstance(dtype, str) and (found := named.get(dtype.rpartition(".")[2])) is not None:
+        return cast(self, dtypes.dtype_named(found))
+    return cast(self, as_dtype(getattr(dtype, "dtype", dtype)))
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:

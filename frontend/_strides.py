@@ -29,7 +29,7 @@ def strides_of(tensor: Tensor) -> Strides | None:
         return dense(tensor.shape)
     parent, op, attributes = tensor._view
     found = strides_of(parent)
-    if found is None or op == "stop_gradient":
+    if found is None or op in ("stop_gradient", "bitcast"):
         return found
     if op == "reshape":
         return reshaped(parent.shape, found, tensor.shape)
