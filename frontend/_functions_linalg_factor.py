@@ -24,6 +24,8 @@ from intaglio._functions_linalg_results import (
     CholeskyStatus,
     Eigh,
     Geqrf,
+    Ldl,
+    LdlStatus,
     Lu,
     LuFactor,
     LuFactorStatus,
@@ -195,6 +197,40 @@ def lu_solve(
     rows = matmul(matrix_transpose(permutation), right)
     inner = solve_triangular(packed, rows, upper=False, unitriangular=True)
     return solve_triangular(packed, inner, upper=True)
+
+
+# ---------------------------------------------------------------------------------------------- LDL
+
+
+def _ldl(name: str, a: Tensor, check: bool) -> tuple[Tensor, ...]:
+    check_matrix(name, a, square=True)
+    return apply("ldl_factor", (a,), {"check": check})
+
+
+@spelled
+def ldl_factor(A: Tensor, *, hermitian: bool = False) -> Ldl:
+    """`A = L D L^T` of symmetric matrices, of which only the lower triangle is read: L and D in one
+    matrix, and the pivots (i32, as LAPACK has them). `hermitian` is the same for real numbers. It
+    has no derivative. Raises `LinAlgError` where a block of D is zero."""
+    made, pivots, _ = _ldl("ldl_factor", A, True)
+    return Ldl(made, pivots)
+
+
+@spelled
+def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False) -> LdlStatus:
+    """As `ldl_factor`, with a status per matrix instead of an error."""
+    return LdlStatus(*_ldl("ldl_factor_ex", A, check_errors))
+
+
+@spelled
+def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False) -> Tensor:
+    """X with `A X = B` from the results of `ldl_factor`."""
+    check_matrix("ldl_solve", LD, B, square=True)
+    if pivots.ndim != LD.ndim - 1 or tuple(pivots.shape) != tuple(LD.shape[:-1]):
+        raise ShapeError(f"ldl_solve: {LD._kind}: the pivots {pivots._kind} are not one per row")
+    packed, right = one_batch("ldl_solve", LD, B)
+    wide = expand_to(pivots, tuple(packed.shape[:-1]))
+    return apply("ldl_solve", (packed, wide, right))[0]
 
 
 # ----------------------------------------------------------------------------------------------- QR

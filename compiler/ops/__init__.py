@@ -12,6 +12,7 @@ from intaglio.compiler.ops import (  # noqa: F401  # each defines, and so regist
     fused,
     index,
     linalg_factor,
+    linalg_ldl,
     linalg_solve,
     matmul,
     movement,
