@@ -112,5 +112,5 @@ def array_at(place: int | None, dtype: np.dtype[Any], shape: tuple[int, ...], by
     """The array that lies at an address."""
     if not place or not bytes:
         return np.empty(shape, dtype)
-    memory = (ctypes.c_char * bytes).from_address(place)
+    memory: Any = (ctypes.c_char * bytes).from_address(place)
     return np.ndarray(shape, dtype, memory)

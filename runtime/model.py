@@ -32,6 +32,7 @@ def load(
     max_memory: int | str | None = None,
     prints: bool = True,
     check_nan: bool = False,
+    ops: Sequence[object] = (),
 ) -> Model:
     """The model in a file, checked in every byte.
 
@@ -41,11 +42,16 @@ def load(
     `max_memory` (`"1GiB"`) bounds the file's tensors and, apart from them, what a call may take,
     checked before anything is allocated. What the author asked to see of values (`debug_print`) is
     shown after each call, unless `prints` is false. With `check_nan` functions run op by op on the
-    CPU and raise `NaNError` with the op and line where a NaN came from (slow). Raises `FormatError`
-    for what is not a whole model file, `MemoryError` when it is too large, `DeviceError` when there
-    is no such device."""
+    CPU and raise `NaNError` with the op and line where a NaN came from (slow). `ops` are ops of
+    the author's own that the file names (what `ig.custom_op` and its kin return): the file holds
+    none of their code. Raises `FormatError` for what is not a whole model file or names an op that
+    is not there, `MemoryError` when it is too large, `DeviceError` when there is no such device."""
     from intaglio.runtime.file import read
 
+    if ops:
+        from intaglio.runtime.user_ops import check_given
+
+        check_given(ops)
     limit = None if max_memory is None else parse_bytes(max_memory)
     found = read(os.fspath(path), max_memory=limit)
     return Model(

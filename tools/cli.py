@@ -5,6 +5,7 @@ by a signal gives 128 + its number, as the shell does.
 """
 
 import builtins
+import importlib.util
 import io
 import os
 import sys
@@ -27,15 +28,41 @@ INTERRUPTED = 130
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="intaglio")
-def commands() -> None:
+@click.option(
+    "--ops",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE.py",
+    help="Run this file first: it defines ops that the model names (repeatable).",
+)
+def commands(files: tuple[str, ...]) -> None:
     """Look at, run and train models saved by intaglio.
 
     `intaglio COMMAND --help` shows a command's options and examples. Exit codes: 0 all is well,
     1 the model or the data is at fault, 2 the command line is, 130 interrupted."""
+    for number, file in enumerate(files):
+        import_file(file, f"intaglio_ops_{number}")
 
 
 for _command in (info, run, train, weights, dump, bench, completion):
     commands.add_command(_command)
+
+
+def import_file(path: str, name: str) -> None:
+    """Run a Python file of the user's, as a module of this name."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise click.BadParameter(f"{path} is no Python file", param_hint="--ops")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Error:
+        raise
+    except Exception as error:
+        raise click.ClickException(
+            f"{path} failed with {type(error).__name__}: {one_line(error)}"
+        ) from error
 
 
 def main(arguments: list[str] | None = None) -> None:

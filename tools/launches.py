@@ -15,7 +15,9 @@ def launch_table(launches: Sequence[Launch | HostLaunch | LaunchLoop]) -> str:
     return table([HEAD, *_rows(launches, "")])
 
 
-def _rows(launches: Sequence[Launch | HostLaunch | LaunchLoop], indent: str) -> Iterator[Sequence[object]]:
+def _rows(
+    launches: Sequence[Launch | HostLaunch | LaunchLoop], indent: str
+) -> Iterator[Sequence[object]]:
     for item in launches:
         if isinstance(item, LaunchLoop):
             yield ("", f"{indent}{item.length} times:", "", "", "", "", "")

@@ -67,8 +67,19 @@ class Tables:
         for k, (index, version) in enumerate(zip(table.op_names, table.op_versions, strict=True)):
             name = self.string(index, f"op_names[{k}]")
             op = OPS.get(name)
+            if op is None and "::" in name:
+                raise FormatError(
+                    f"op_names[{k}]: the model uses the op {shown(name)}, version {version}, which"
+                    " is its author's own: import the code that defines it before loading, and"
+                    " pass it: load(path, ops=[...]); on the command line: --ops FILE.py"
+                )
             if op is None:
                 raise FormatError(f"op_names[{k}]: there is no op called {shown(name)} here")
+            if version > op.version and "::" in name:
+                raise FormatError(
+                    f"op_versions[{k}]: {shown(name)} is of version {version}, the code imported"
+                    f" here defines version {op.version}"
+                )
             if version > op.version:
                 raise FormatError(
                     f"op_versions[{k}]: {name} is of version {version}, this intaglio knows it up"
