@@ -107,9 +107,10 @@ def _cholesky_until(matrix: Array) -> int:
     return 0
 
 
-_PADE: Final = (64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0,
-                129060195264000.0, 10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0,
-                40840800.0, 960960.0, 16380.0, 182.0, 1.0)  # fmt: skip
+_PADE: Final = tuple(
+    math.comb(13, k) * math.factorial(26 - k) / math.factorial(26) for k in range(14)
+)
+"""The coefficients of the diagonal Padé approximant of degree 13, the first being 1."""
 _REACH: Final = 5.371920351148152
 """The 1-norm up to which the approximant is exact in f64 (Higham 2005)."""
 
@@ -141,7 +142,7 @@ def _approximant(x: Array) -> Array:
     odd = x6 @ (c[13] * x6 + c[11] * x4 + c[9] * x2)
     odd = x @ (odd + c[7] * x6 + c[5] * x4 + c[3] * x2 + c[1] * one)
     even = x6 @ (c[12] * x6 + c[10] * x4 + c[8] * x2)
-    even = even + c[6] * x6 + c[4] * x4 + c[2] * x2 + c[0] * one
+    even = even + c[6] * x6 + c[4] * x4 + c[2] * x2 + one
     return np.asarray(np.linalg.solve(even - odd, even + odd))
 
 
