@@ -526,6 +526,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         mvlgamma as mvlgamma,
         polygamma as polygamma,
     )
+    from intaglio._functions_special_modified import i0 as i0
     from intaglio._functions_statistics import (
         mode as mode,
         nanmedian as nanmedian,
@@ -762,6 +763,7 @@ _NAMES: dict[str, str] = {
     "intaglio._functions_number": """
         angle conj conj_physical frexp gcd heaviside imag isneginf isposinf isreal lcm ldexp
         logaddexp2 nextafter real resolve_conj resolve_neg signbit sinc""",
+    "intaglio._functions_special_modified": "i0",
     "intaglio._functions_sort": "argsort kthvalue median msort sort topk",
     "intaglio._jit": "jit",
     "intaglio._kind": "Size",
