@@ -17,7 +17,8 @@ import numpy as np
 from intaglio.compiler.dims import Dim, evaluate
 from intaglio.compiler.errors import Error, InterruptedError
 from intaglio.compiler.lowered import HostSpec
-from intaglio.compiler.op import Op, located, op_named
+from intaglio.compiler.op import located, op_named
+from intaglio.compiler.ops.host import HostCall
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places
 from intaglio.runtime.arrays import Array
@@ -33,14 +34,15 @@ Typed = tuple[np.dtype[Any], tuple[int, ...], int]
 class HostCallee:
     """A call for given sizes: the op, its attributes, operands and results."""
 
-    rule: Op
+    rule: HostCall
     attributes: Mapping[str, Any]
     operands: tuple[Typed, ...]
     results: tuple[Typed, ...]
+    wanted: tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]
 
     def __call__(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The results for these operands."""
-        return self.rule.results(*arrays, **self.attributes)
+        return self.rule.called(arrays, self.attributes, self.wanted)
 
 
 def callee(spec: HostSpec, sizes: Mapping[str, int]) -> HostCallee:
@@ -52,7 +54,10 @@ def callee(spec: HostSpec, sizes: Mapping[str, int]) -> HostCallee:
         return type.dtype.numpy, shape, evaluate(type.bytes, sizes)
 
     operands, results = (tuple(map(typed, many)) for many in (spec.operands, spec.results))
-    return HostCallee(op_named(spec.op), values, operands, results)
+    rule = op_named(spec.op)
+    assert isinstance(rule, HostCall)
+    wanted = tuple((dtype, shape) for dtype, shape, _ in results)
+    return HostCallee(rule, values, operands, results, wanted)
 
 
 def _known(attribute: object, sizes: Mapping[str, int]) -> object:

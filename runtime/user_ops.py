@@ -58,14 +58,11 @@ class UserOp(Op):
         if rule is None:
             return self._plain_type(types, attributes)
         try:
-            inspect.signature(rule).bind(*types, **attributes)
-        except TypeError as misfit:
-            raise self._refused(types, str(misfit)) from None
-        try:
             made = rule(*types, **attributes)
         except Error:
             raise
         except Exception as error:
+            self._check_call(rule, types, attributes)
             told = f"its type rule failed: {type(error).__name__}: {error}"
             raise self._refused(types, told) from error
         found = tuple(made) if isinstance(made, list | tuple) else (made,)
@@ -121,6 +118,11 @@ class UserOp(Op):
 
 class UserCall(UserOp, HostCall):
     """A user's op that runs in Python."""
+
+    def reference(self, *arrays: Array, **attributes: Any) -> Any:
+        """Copies of what the author's function returns, which may be an array that it keeps."""
+        made = self.definition.reference(*arrays, **attributes)
+        return tuple(map(np.array, made)) if isinstance(made, tuple | list) else np.array(made)
 
 
 class UserElement(UserOp):

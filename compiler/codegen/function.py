@@ -1,19 +1,15 @@
-"""The text around kernels: the body that runs a function's steps, its entry point, and the cut into
-translation units that are compiled in parallel."""
+"""The text around kernels: declarations, the function's body, and the cut into translation units
+that are compiled in parallel."""
 
 from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
-from intaglio.compiler.codegen.head import C_HEAD, CUDA_HEAD, HOST, PARTS
-from intaglio.compiler.codegen.numbers import bracketed, size_text
-from intaglio.compiler.dims import Size, Symbol
-from intaglio.compiler.loop import symbol_of
-from intaglio.compiler.schedule.storage import View
-from intaglio.compiler.steps import Batch, Call, LoopStep, Memory, Timeline, leaves
+from intaglio.compiler.codegen.bodies import Steps, body_text
+from intaglio.compiler.codegen.head import C_HEAD, CUDA_HEAD, PARTS
 
 UNIT_WORK: Final = 100
 """Block operations in one translation unit; gcc takes about two milliseconds for each."""
@@ -22,8 +18,6 @@ KERNEL_WORK: Final = 4
 _BLOCK_OPERATION: Final = re.compile(r"\big(?:16|32|64)_(?!load|store|splat)\w+\(")
 CUDA_KERNELS: Final = 8
 """Kernels in one translation unit of CUDA; each takes as long as the head that they share."""
-WORTH_THREADS: Final = 20_000
-"""Nanoseconds of work on one core below which a function runs on one thread."""
 NAME: Final = "IG_NAME"
 _SHARED: Final = re.compile(r"^static void (k\d+\w*)\((?=const ig_worker)", re.MULTILINE)
 """The head of a template's kernel function."""
@@ -37,18 +31,10 @@ class Packings(Protocol):
         ...
 
 
-class Lowered(Protocol):
+class Lowered(Steps, Protocol):
     """What is known of a function when its text is made."""
 
     texts: dict[str, str]
-    timeline: Timeline
-    memory: Memory
-    caller: int | None
-
-    @property
-    def dims(self) -> Mapping[str, int]:
-        """Where in `dims[]` a named size is found."""
-        ...
 
     @property
     def packings(self) -> Packings:
@@ -63,8 +49,7 @@ def function_sources(lowered: Lowered, target: str, certain: int | None = None) 
     if target == "cuda":
         starts = range(0, max(len(kernels), 1), CUDA_KERNELS)
         return tuple("\n".join([CUDA_HEAD, *kernels[k : k + CUDA_KERNELS]]) for k in starts)
-    printed = (_Pieces if lowered.timeline.leaves else _Body)(lowered, certain)
-    body = lowered.packings.text(NAME) + printed.text()
+    body = lowered.packings.text(NAME) + body_text(lowered, certain)
     units = _units(kernels)
     if len(units) <= 1:
         return ("\n".join([C_HEAD, "#define IG_KERNEL static", *kernels, PARTS, body]),)
@@ -95,236 +80,3 @@ def _units(kernels: Sequence[str]) -> list[list[str]]:
     for number, text in enumerate(kernels):
         made[place[number]].append(text)
     return [unit for unit in made if unit]
-
-
-class _Body:
-    """Prints the body of a function."""
-
-    def __init__(self, lowered: Lowered, certain: int | None) -> None:
-        self._lowered, self._certain = lowered, certain
-        self._lines: list[str] = []
-        self._depth = 1
-        self._rounds: dict[Symbol, str] = {}
-
-    def text(self) -> str:
-        """The body and the entry point."""
-        self._items(self._lowered.timeline.items)
-        return "\n".join(
-            [
-                "IG_ONCE static int ig_f0_body(ig_worker *w, const void *args) {",
-                "  void *const *const b = ((const ig_args *)args)->p;",
-                "  const int64_t *const dims = ((const ig_args *)args)->dims;",
-                "  (void)b; (void)dims; (void)w;",
-                *self._lines,
-                "  return 0;",
-                "}",
-                *self._head(),
-                "  const ig_args args = {buffers, dims, 0};",
-                self._small(),
-                "  return ctx->run(ctx, ig_f0_body, &args, small ? 1 : 0);",
-                "}",
-                "",
-            ]
-        )
-
-    def _head(self) -> list[str]:
-        """The head of the entry point."""
-        head = "int ig_f0(const ig_ctx *ctx, void *const *buffers, const int64_t *dims)"
-        return [f"{head};", f"{head} {{"]
-
-    def _small(self) -> str:
-        """Whether one thread is enough."""
-        work = self._size(self._lowered.timeline.nanoseconds)
-        return f"  const int small = {work} < {WORTH_THREADS};"
-
-    def _line(self, text: str) -> None:
-        self._lines.append("  " * self._depth + text)
-
-    def _name(self, symbol: Symbol) -> str:
-        if symbol.extent is None:
-            return f"dims[{self._lowered.dims[symbol.name]}]"
-        return self._rounds[symbol]
-
-    def _size(self, size: Size) -> str:
-        return size_text(size, self._name)
-
-    def _items(self, items: Sequence[Batch | LoopStep]) -> None:
-        for item in items:
-            last = item.calls[0].number if isinstance(item, Batch) else item.last
-            if self._certain is not None and last >= self._certain:
-                self._go_to_the_end()
-            if isinstance(item, Batch):
-                self._batch(item)
-            else:
-                self._loop(item)
-
-    def _go_to_the_end(self) -> None:
-        """What follows writes in place: each thread takes a context that hears of no stop."""
-        self._certain = None
-        self._line("ig_ctx certain = *w->ctx;")
-        self._line("certain.stop = 0;")
-        self._line("w->ctx = &certain;")
-
-    def _loop(self, loop: LoopStep) -> None:
-        length = self._size(loop.length)
-        name = f"t{len(self._rounds)}"
-        self._rounds[symbol_of(loop.round)] = name
-        self._line(f"for (int64_t {name} = 0; {name} < {length}; {name}++) {{")
-        self._depth += 1
-        self._items(loop.items)
-        self._depth -= 1
-        self._line("}")
-
-    def _batch(self, batch: Batch) -> None:
-        self._line("{")
-        self._depth += 1
-        for k, call in enumerate(batch.calls):
-            pointers = ", ".join(self._pointer(v) for v in call.views) or "0"
-            self._line(f"void *const q{k}[] = {{{pointers}}};")
-        if len(batch.calls) == 1:
-            (call,) = batch.calls
-            self._line(f"const ig_args a = {{q0, dims, {call.node}}};")
-            certain = isinstance(call.chunks, int) and not call.copies
-            self._step(call.function, "a", self._chunks(call, 0), certain)
-        else:
-            self._parts(batch.calls)
-        self._depth -= 1
-        self._line("}")
-
-    def _chunks(self, call: Call, number: int) -> str:
-        """How many chunks a call has: none where it would copy memory to itself."""
-        chunks = self._size(call.chunks)
-        return f"(q{number}[0] == q{number}[1] ? 0 : {chunks})" if call.copies else chunks
-
-    def _parts(self, calls: Sequence[Call]) -> None:
-        self._line("const int64_t c0 = 0;")
-        for k, call in enumerate(calls):
-            self._line(f"const int64_t c{k + 1} = c{k} + {self._chunks(call, k)};")
-        parts = [f"{{{c.function}, {{q{k}, dims, {c.node}}}, c{k}}}" for k, c in enumerate(calls)]
-        last = f"c{len(calls)}"
-        self._line(f"const ig_part parts[] = {{{', '.join(parts)}, {{0, {{0, 0, 0}}, {last}}}}};")
-        self._line(f"const ig_parts a = {{parts, {len(calls)}}};")
-        self._step("ig_run_parts", "a", last, False)
-
-    def _step(self, function: str, args: str, chunks: str, certain: bool) -> None:
-        call = f"w->ctx->step(w, {function}, &{args}, {chunks})"
-        if certain:
-            self._line(f"if ({call}) return 1;")
-        else:
-            self._line(f"if ({bracketed(chunks)} > 0 && {call}) return 1;")
-
-    def _pointer(self, view: View) -> str:
-        """Where a view begins, as C text."""
-        base = f"b[{view.buffer}]"
-        if view.other is not None:
-            assert view.round is not None
-            odd = f"({self._size(view.round)}) & 1"
-            base = f"(({odd}) ? b[{view.other}] : b[{view.buffer}])"
-        if view.offset == 0:
-            return base
-        size = self._lowered.memory.types[view.buffer].dtype.size
-        return f"(char *){base} + {bracketed(self._size(view.offset * size))}"
-
-
-class _Pieces(_Body):
-    """Prints the body of a function that calls into Python: the entry point runs pieces of native
-    steps, each with a team of its own, and makes the calls in between, so that they happen on the
-    thread that called and while no other waits. Loops around such calls are the entry point's."""
-
-    def __init__(self, lowered: Lowered, certain: int | None) -> None:
-        super().__init__(lowered, certain)
-        self._bodies: list[str] = []
-        self._most = 1
-        """Loops inside of each other."""
-
-    def text(self) -> str:
-        """The pieces and the entry point."""
-        self._around(self._lowered.timeline.items)
-        return "\n".join(
-            [
-                HOST,
-                *self._bodies,
-                *self._head(),
-                "  void *const *const b = buffers;",
-                f"  int64_t rounds[{self._most}] = {{0}};",
-                "  const ig_piece args = {buffers, dims, rounds};",
-                self._small(),
-                "  int status = 0;",
-                "  (void)args; (void)small; (void)b;",
-                *self._lines,
-                "  return status;",
-                "}",
-                "",
-            ]
-        )
-
-    def _around(self, items: Sequence[Batch | LoopStep]) -> None:
-        """Steps among which there are calls into Python."""
-        native: list[Batch | LoopStep] = []
-        for item in items:
-            if not leaves(item):
-                native.append(item)
-                continue
-            self._piece(native)
-            native = []
-            if isinstance(item, LoopStep):
-                self._outer_loop(item)
-            else:
-                self._host(item.calls[0])
-        self._piece(native)
-
-    def _piece(self, items: Sequence[Batch | LoopStep]) -> None:
-        """Native steps, as a body of their own."""
-        if not items:
-            return
-        outer, rounds = self._lines, dict(self._rounds)
-        depth, self._depth, self._lines = self._depth, 1, []
-        for k, name in enumerate(rounds.values()):
-            self._line(f"const int64_t {name} = ((const ig_piece *)args)->rounds[{k}];")
-            self._line(f"(void){name};")
-        self._items(items)
-        name = f"ig_f0_piece{len(self._bodies)}"
-        self._bodies.append(
-            "\n".join(
-                [
-                    f"IG_ONCE static int {name}(ig_worker *w, const void *args) {{",
-                    "  void *const *const b = ((const ig_piece *)args)->p;",
-                    "  const int64_t *const dims = ((const ig_piece *)args)->dims;",
-                    "  (void)b; (void)dims; (void)w;",
-                    *self._lines,
-                    "  return 0;",
-                    "}",
-                ]
-            )
-        )
-        self._lines, self._depth, self._rounds = outer, depth, rounds
-        self._line(f"status = ctx->run(ctx, {name}, &args, small ? 1 : 0);")
-        self._line("if (status) return status;")
-
-    def _outer_loop(self, loop: LoopStep) -> None:
-        """A loop of pieces and calls."""
-        number = len(self._rounds)
-        name = f"t{number}"
-        length = self._size(loop.length)
-        self._rounds[symbol_of(loop.round)] = name
-        self._line(f"for (int64_t {name} = 0; {name} < {length}; {name}++) {{")
-        self._depth += 1
-        self._line(f"rounds[{number}] = {name};")
-        self._around(loop.items)
-        self._depth -= 1
-        self._line("}")
-        self._most = max(self._most, len(self._rounds))
-        del self._rounds[symbol_of(loop.round)]
-
-    def _host(self, call: Call) -> None:
-        """A call into Python."""
-        pointers = ", ".join(self._pointer(v) for v in call.views) or "0"
-        self._line("{")
-        self._depth += 1
-        self._line(f"void *const q[] = {{{pointers}}};")
-        caller = f"(ig_host)b[{self._lowered.caller}]"
-        self._line(f"const ig_host_args a = {{{caller}, {call.host}, q, {call.node}}};")
-        self._line("status = ctx->run(ctx, ig_host_body, &a, 1);")
-        self._line("if (status) return status;")
-        self._depth -= 1
-        self._line("}")

@@ -211,7 +211,9 @@ def test_wrong_rules_are_told() -> None:
         ig.custom_op(
             "test_more::shape", element=lambda x: x, type=lambda x: x.with_shape(5)
         )(x)  # fmt: skip
-    with pytest.raises(Error, match=r"its function returned float32\[3\], and its type says f32"):
+    with pytest.raises(
+        Error, match=r"its function returned float32\[3\], and its type says float32"
+    ):
         ig.custom_op("test_more::long", lambda x: np.ones(3, np.float32))(x)
 
 
@@ -331,3 +333,25 @@ def test_in_a_loop_and_without_a_compiler() -> None:
     graph = ig.trace(f, ig.spec((4, 2, 2), ig.float64)).ir.functions["forward"].graph
     (made,) = Executable(graph, backend="interpret")([x.detach().numpy()])
     np.testing.assert_allclose(made, want, 1e-12)
+
+
+def test_an_array_that_the_function_keeps_is_copied() -> None:
+    kept = np.zeros(3, np.float32)
+
+    def reference(x: Any) -> Any:
+        np.multiply(x, 2, out=kept)
+        return kept
+
+    twice = ig.custom_op("test_more::kept", reference)
+    same = ig.custom_op("test_more::same", lambda x: x)
+    x = ig.ones(3)
+    first, second, third = twice(x), twice(x * 5), same(x)
+    third += 1
+    assert (first.tolist(), second.tolist(), x.tolist()) == ([2.0] * 3, [10.0] * 3, [1.0] * 3)
+
+    def writing(x: Any) -> Any:
+        x += 1
+        return x
+
+    with pytest.raises(Error, match=r"test_more::writing: f32\[3\]: ValueError: .*read-only"):
+        ig.custom_op("test_more::writing", writing)(x)

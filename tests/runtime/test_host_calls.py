@@ -140,7 +140,7 @@ def test_what_a_call_raises_has_its_line(backend: str) -> None:
 def test_a_result_of_another_type_is_refused() -> None:
     b = Builder()
     graph = b.graph([b.test_wrong(b.input(f64(3)))])
-    message = r"test_wrong: f64\[3\]: its function returned int16\[3\], and its type says f64\[3\]"
+    message = r"test_wrong: f64\[3\]: its function returned int16\[3\], and its type says float64\[3\]"
     for run in (Executable(graph), lambda arrays: evaluate("test_wrong", arrays)):
         with pytest.raises(Error, match=message):
             run([np.zeros(3)])
