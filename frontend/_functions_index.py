@@ -339,7 +339,10 @@ def _put(x: Tensor, rest: list[Any], value: Tensor, accumulate: bool = False) ->
     count = product(tuple(flat.shape))
     value = reshape(value, *moved.shape[:front], count, *moved.shape[front + 1 :])
     flat = reshape(flat, count)
-    if accumulate:
+    if accumulate and x.dtype is boolean:  # 1 + 1 is true
+        numbers = (cast(moved, int64), flat, cast(value, int64))
+        made = cast(apply("index_add", numbers, {"axis": front})[0], boolean)
+    elif accumulate:
         made = apply("index_add", (moved, flat, value), {"axis": front})[0]
     else:
         wide = tuple(count if k == front else 1 for k in range(moved.ndim))
@@ -542,6 +545,9 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     flat = reshape(input, input.numel())
     places = _wrapped(reshape(index, index.numel()), input.numel())
     values = reshape(source, source.numel())
+    if accumulate and input.dtype is boolean:  # 1 + 1 is true
+        made = put(cast(input, int64), index, cast(source, int64), True)
+        return cast(made, boolean)
     op = "index_add" if accumulate else "scatter"
     return reshape(apply(op, (flat, places, values), {"axis": 0})[0], *input.shape)
 
@@ -556,7 +562,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         raise ShapeError(f"unravel_index: a size in {sizes} is negative")
     made = []
     for k, size in enumerate(sizes):
-        made.append((indices // product(sizes[k + 1 :])) % size)
+        made.append((cast(indices, int64) // product(sizes[k + 1 :])) % size)
     return tuple(made)
 
 

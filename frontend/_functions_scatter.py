@@ -18,7 +18,7 @@ from intaglio._inplace import slice_update
 from intaglio._kind import kind_of
 from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, spelled
 from intaglio.compiler.dims import product
-from intaglio.compiler.dtypes import boolean, int64
+from intaglio.compiler.dtypes import boolean, int64, uint8
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 
 _REDUCTIONS = {"sum": "add", "prod": "prod", "amax": "max", "amin": "min", "mean": "mean"}
@@ -50,7 +50,14 @@ def _scattered(name: str, x: Tensor, dim: int, index: Tensor, src: Any, kind: st
     index = checked_index(x, index)
     if any(isinstance(s, int) and s == 0 for s in index.shape):
         return x.clone()
+    if x.dtype is boolean and kind != "set":  # 1 + 1 is true
+        numbers = cast(src, int64) if isinstance(src, Tensor) else int(src)
+        return cast(_scattered(name, cast(x, int64), axis, index, numbers, kind), boolean)
     source = _source(name, x, index, src)
+    if x.dtype is boolean and kind != "set":  # add is or, as everywhere; a product is and
+        kind = {"add": "max", "prod": "min"}.get(kind, kind)
+        joined = _scattered(name, cast(x, uint8), dim, index, cast(source, uint8), kind)
+        return cast(joined, boolean)
     part = aligned(name, x, index, axis)
     op = {"set": "scatter", "add": "scatter_add"}.get(kind, "scatter_join")
     attributes = {"axis": axis} | ({"kind": kind} if op == "scatter_join" else {})
@@ -133,6 +140,8 @@ def _neutral(x: Tensor, kind: str) -> Any:
         return 1
     if x.dtype.kind == "f":
         return float("-inf") if kind == "max" else float("inf")
+    if x.dtype is boolean:
+        return kind == "min"
     limits = np.iinfo(x.dtype.numpy.str)
     return int(limits.min if kind == "max" else limits.max)
 

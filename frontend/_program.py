@@ -243,7 +243,7 @@ def executable_of(function: Function, label: str = "", place: Device | None = No
 
 
 @overload
-def trace(target: Tensor) -> Tensor: ...  # type: ignore[overload-overlap]  # no tensor is callable
+def trace(target: Tensor) -> Tensor: ...
 
 
 @overload
