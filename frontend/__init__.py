@@ -16,9 +16,11 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         data as data,
         func as func,
         linalg as linalg,
+        masked as masked,
         nn as nn,
         optim as optim,
         random as random,
+        signal as signal,
         special as special,
     )
     from intaglio._compare import compare as compare
@@ -538,6 +540,13 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         as_strided as as_strided,
         as_strided_scatter as as_strided_scatter,
     )
+    from intaglio._functions_windows import (
+        bartlett_window as bartlett_window,
+        blackman_window as blackman_window,
+        hamming_window as hamming_window,
+        hann_window as hann_window,
+        kaiser_window as kaiser_window,
+    )
     from intaglio._jit import jit as jit
     from intaglio._kind import Size as Size
     from intaglio._layouts import (
@@ -744,6 +753,8 @@ _NAMES: dict[str, str] = {
     "intaglio._functions_pad": "constant_pad constant_pad_nd pad_by_index",
     "intaglio._functions_calculus": "cumulative_trapezoid diff gradient trapezoid trapz",
     "intaglio._functions_histogram": "histc histogram histogramdd",
+    "intaglio._functions_windows": """
+        bartlett_window blackman_window hamming_window hann_window kaiser_window""",
     "intaglio._functions_search": "bucketize isin searchsorted",
     "intaglio._functions_statistics": "mode nanmedian nanquantile quantile renorm",
     "intaglio._functions_random": """
@@ -798,7 +809,19 @@ _NAMES: dict[str, str] = {
     "intaglio.runtime.version": "__version__",
     "intaglio.runtime.weights": "load_weights save_weights",
 }
-_SUBMODULES = ("autograd", "cuda", "data", "func", "linalg", "nn", "optim", "random", "special")
+_SUBMODULES = (
+    "autograd",
+    "cuda",
+    "data",
+    "func",
+    "linalg",
+    "masked",
+    "nn",
+    "optim",
+    "random",
+    "signal",
+    "special",
+)
 
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from intaglio._apply import apply, binary
 from intaglio._core import Tensor
-from intaglio._promote import check_numbers, common, into, pair, wrapped
-from intaglio.compiler.dtypes import boolean
+from intaglio._promote import cast, check_numbers, common, into, pair, wrapped
+from intaglio.compiler.dtypes import boolean, int64
 from intaglio.compiler.errors import ArgumentError, DTypeError
 
 
@@ -51,6 +51,8 @@ def isclose(
         near = le(abs(a - b), abs(b) * rtol + atol) & (abs(b) < float("inf"))
         same = same | (near & (abs(a) < float("inf")))
         return same | (ne(a, a) & ne(b, b)) if equal_nan else same
+    if a.dtype is boolean:
+        a, b = cast(a, int64), cast(b, int64)
     return same | le(abs(a - b), abs(b) * rtol + atol)
 
 

@@ -83,7 +83,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     low, high = _limits("histc", input, None if min == max else (float(min), float(max)), 1.0)
     x = reshape(input.detach(), input.numel())
     inside = (x >= low) & (x <= high)
-    place = floor((x - low) * (float(bins) / (high - low)))
+    place = floor((x - low) * float(bins) / (high - low))
     place = where(inside, place.clamp(0, bins - 1), full(float(bins), x._kind))
     return _added(bins, cast(place, int64), full(1, x._kind))
 

@@ -27,6 +27,13 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
+class Range(NamedTuple):
+    """The smallest and the largest elements."""
+
+    min: Tensor
+    max: Tensor
+
+
 def axis_of(name: str, x: Any, dim: Any) -> int:
     """A dimension counted from the front; 0-d tensors have a dimension 0 for this purpose."""
     if not isinstance(x, Tensor):
@@ -71,7 +78,10 @@ def reduce(name: str, op: str, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
 def sum(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
-    """The sum over `dim` (all, if None). Integers and bools are summed in int64."""
+    """The sum over `dim` (all, if None). Integers and bools are summed in int64; with dtype=bool it
+    is whether one element is not zero."""
+    if dtype is boolean:
+        return any(input, dim, keepdim)
     if dtype is None and input.dtype.kind != "f":
         dtype = int64
     return reduce("sum", "sum", input if dtype is None else cast(input, dtype), dim, keepdim)
@@ -81,9 +91,14 @@ def sum(
 def prod(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
-    """The product over `dim` (all, if None). Integers and bools are multiplied in int64."""
+    """The product over `dim` (all, if None). Integers and bools are multiplied in int64; with
+    dtype=bool it is whether no element is zero."""
+    if dtype is boolean:
+        return all(input, dim, keepdim)
     if dtype is None and input.dtype.kind != "f":
         dtype = int64
+    if dtype is boolean:
+        return reduce("prod", "all", cast(input, boolean), dim, keepdim)
     return reduce("prod", "prod", input if dtype is None else cast(input, dtype), dim, keepdim)
 
 
@@ -240,9 +255,9 @@ def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 
 @spelled
-def aminmax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest elements."""
-    return amin(input, dim, keepdim), amax(input, dim, keepdim)
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Range:
+    """The smallest and the largest elements along `dim` (of all, if None)."""
+    return Range(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
 def _position(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:

@@ -16,7 +16,7 @@ from intaglio._kind import kind_of
 from intaglio._modes import modes
 from intaglio._promote import cast, expand_to
 from intaglio.compiler.dims import product
-from intaglio.compiler.dtypes import int64
+from intaglio.compiler.dtypes import float32, int64
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 
 _INITIAL: Final = {
@@ -80,6 +80,10 @@ def segment_reduce(
         raise ArgumentError("segment_reduce: indices are not supported; give lengths or offsets")
     if data.dtype.kind != "f":
         raise DTypeError(f"segment_reduce: {data._kind} is not floating-point")
+    if data.dtype.size < 4:
+        wide = segment_reduce(cast(data, float32), reduce, lengths=lengths, offsets=offsets,
+                              axis=axis, unsafe=unsafe, initial=initial)  # fmt: skip
+        return cast(wide, data.dtype)
     at = axis_of("segment_reduce", data, axis)
     ends = _ends(data, at, lengths, offsets, unsafe)
     rows, count = product(tuple(data.shape[:at])), data.shape[at]
