@@ -28,7 +28,7 @@ from intaglio._modes import modes
 from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, spelled
 from intaglio._scope import spot, where_of
 from intaglio.compiler.dims import Dim, product
-from intaglio.compiler.dtypes import int64
+from intaglio.compiler.dtypes import float32, int64
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError, TraceError
 
 
@@ -222,7 +222,7 @@ def matrix_exp(A: Tensor) -> Tensor:
 
 def epsilon(x: Tensor) -> float:
     """The distance from 1 to the next number of the dtype."""
-    return float(np.finfo(x.dtype.numpy).eps)
+    return 2.0**-23 if x.dtype is float32 else 2.0**-52
 
 
 def tolerances(name: str, x: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tensor]:
@@ -361,4 +361,4 @@ def identity(rows: Any, columns: Any, like: Tensor) -> Tensor:
 
 def identity_like(x: Tensor) -> Tensor:
     """The identity in the dtype and shape of square matrices."""
-    return expand_to(identity(*x.shape[-2:], x), tuple(x.shape))
+    return expand_to(identity(x.shape[-2], x.shape[-1], x), tuple(x.shape))

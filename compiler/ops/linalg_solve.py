@@ -207,8 +207,10 @@ class Pinv(MatrixOp):
     samples = (
         Sample(_LOW, _TINY, _ZERO, hermitian=False, derivative=False),
         Sample("f64[2,4,3]", np.zeros(2), np.zeros(2), hermitian=False, derivative=False),
-        Sample("f32[2,5]", np.float32(0), np.float32(1e-3), hermitian=False),
-        Sample(_SMALL + _SMALL.T, np.float32(0), np.float32(1e-3), hermitian=True),
+        Sample("f32[2,5]", _ZERO.astype(np.float32), np.array(1e-3, np.float32), hermitian=False),
+        Sample(
+            _SMALL + _SMALL.T, _ZERO.astype(np.float32), np.array(1e-3, np.float32), hermitian=True
+        ),
         Sample("f64[3,0]", _ZERO, _ZERO, hermitian=False),
         Sample("f64[0,2,3]", np.zeros(0), np.zeros(0), hermitian=False, derivative=False),
     )
