@@ -20,7 +20,7 @@ from intaglio._promote import (
     to_float,
     wrapped,
 )
-from intaglio.compiler.dtypes import DType, boolean
+from intaglio.compiler.dtypes import DType, boolean, int64
 from intaglio.compiler.errors import ArgumentError, DTypeError
 
 Unary = Callable[..., Tensor]
@@ -131,8 +131,9 @@ sgn = sign
 
 
 def square(input: Tensor) -> Tensor:
-    """x * x."""
-    return mul(input, input)
+    """x * x; of bools in int64."""
+    x = cast(input, int64) if input.dtype is boolean else input
+    return mul(x, x)
 
 
 def relu(input: Tensor) -> Tensor:

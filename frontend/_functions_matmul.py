@@ -138,6 +138,10 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2)."""
+    if input.dtype.kind != "f" and any(isinstance(x, float) for x in (beta, alpha)):
+        raise ArgumentError(
+            f"addr: {input._kind} with beta={beta}, alpha={alpha}: integers want whole numbers"
+        )
     return _added(input, outer(vec1, vec2), beta, alpha)
 
 
@@ -152,10 +156,14 @@ def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
     """beta * input + alpha * the sum of the batch's products."""
-    return _added(input, total(bmm(batch1, batch2), 0), beta, alpha)
+    return _added(input, total(bmm(batch1, batch2), 0, dtype=input.dtype), beta, alpha)
 
 
 def _added(input: Tensor, made: Tensor, beta: Any, alpha: Any) -> Tensor:
+    """beta * input + alpha * made; of integers by whole factors, as torch cuts them."""
+    if made.dtype.kind != "f":
+        factor = bool if made.dtype is boolean else int
+        beta, alpha = (x if isinstance(x, Tensor) else factor(x) for x in (beta, alpha))
     made = made if alpha == 1 else made * alpha
     if beta == 0:
         return expand_to(made, broadcast_shapes(input.shape, made.shape))
@@ -222,7 +230,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
 def _alike(a: Tensor, dims: Sequence[int], b: Tensor, others: Sequence[int]) -> Tensor:
     """a summed over those of its dims whose partner in b has size 1: b counts as repeated there."""
     alone = [i for i, j in zip(dims, others, strict=True) if b.shape[j] == 1 and a.shape[i] != 1]
-    return total(a, alone, True) if alone else a
+    return total(a, alone, True, dtype=a.dtype) if alone else a
 
 
 def kron(input: Tensor, other: Tensor) -> Tensor:
@@ -329,7 +337,8 @@ def _contract(
     columns = [c for c in right if c not in left]
     a = _arranged(a, left, (batch, rows, summed), sizes)
     b = _arranged(b, right, (batch, summed, columns), sizes)
-    made = apply("matmul", (a, b))[0]
+    dtype = result_type(a, b)  # sums of integers are int64
+    made = apply("matmul", (cast(a, dtype), cast(b, dtype)))[0]
     order = batch + rows + columns
     return one("reshape", made, shape=tuple(sizes[c] for c in order)), order
 

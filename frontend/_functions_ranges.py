@@ -11,7 +11,7 @@ from intaglio._apply import apply, constant, full as fill, one
 from intaglio._core import Array, Tensor
 from intaglio._dtype_names import as_dtype
 from intaglio._functions_device import on_device
-from intaglio._functions_elementwise import where
+from intaglio._functions_elementwise import trunc, where
 from intaglio._kind import kind_of
 from intaglio._layouts import creates
 from intaglio._promote import cast, get_default_dtype
@@ -66,8 +66,9 @@ def arange(
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError(f"arange: {start} to {end} is not reached in steps of {step}")
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    values = (np.arange(count) * step + start) if whole else start + step * np.arange(count)
-    return _made(values, wanted, device, requires_grad)
+    if wanted.kind != "f":  # as torch does: the numbers are made integers before they are added up
+        start, step = int(start), int(step)
+    return _made(np.arange(count) * step + start, wanted, device, requires_grad)
 
 
 @creates
@@ -89,19 +90,25 @@ def range(
     return _made(start + step * np.arange(count), wanted, device, requires_grad)
 
 
-def _between(name: str, start: Any, end: Any, steps: Any) -> Any:
-    """`steps` numbers between two numbers in f64: an array, or a tensor where an end is one."""
+def _between(name: str, start: Any, end: Any, steps: Any, whole: bool = False) -> Any:
+    """`steps` numbers between two numbers in f64: an array, or a tensor where an end is one. The
+    first half counts from the start, the second from the end; `whole` ends are made integers."""
     if not hasattr(steps, "__index__") or steps < 0:
         raise ArgumentError(f"{name}: steps is an integer that is not negative, not {steps!r}")
     given = [x for x in (start, end) if isinstance(x, Tensor)]
+    count, k = max(steps - 1, 1), np.arange(steps, dtype=np.float64)
+    first = k < max(steps // 2, steps == 1)
     if not given:
-        return np.linspace(start, end, steps)
+        a, b = (math.trunc(x) if whole else x for x in (start, end))
+        step = (b - a) / count
+        return np.where(first, a + step * k, b - step * (count - k))
     if any(x.ndim for x in given):
         raise ShapeError(f"{name}: {given[0]._kind}: start and end have no dimensions")
     a, b = (cast(x, float64) if isinstance(x, Tensor) else _double(x) for x in (start, end))
-    place = constant(np.arange(steps, dtype=np.float64))
-    made = a + place * ((b - a) / max(steps - 1, 1))
-    return where(place == steps - 1, b, made) if steps > 1 else made
+    if whole:
+        a, b = trunc(a), trunc(b)
+    step = (b - a) / count
+    return where(constant(first), a + step * constant(k), b - step * constant(count - k))
 
 
 def _double(number: Any) -> Tensor:
@@ -120,7 +127,7 @@ def linspace(
 ) -> Tensor:
     """`steps` numbers from `start` to `end`, evenly spaced, both included."""
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-    values = _between("linspace", start, end, steps)
+    values = _between("linspace", start, end, steps, wanted.kind != "f")
     if isinstance(values, Tensor):
         return _placed(cast(values.detach(), wanted), device, requires_grad)
     return _made(values, wanted, device, requires_grad)
@@ -139,7 +146,7 @@ def logspace(
 ) -> Tensor:
     """base ** x for `steps` numbers x from `start` to `end`, evenly spaced."""
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-    values = _between("logspace", start, end, steps)
+    values = _between("logspace", start, end, steps, wanted.kind != "f")
     if isinstance(values, Tensor):
         powers = _double(base) ** values.detach()
         return _placed(cast(powers, wanted), device, requires_grad)
