@@ -25,6 +25,7 @@ from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import Error
 from intaglio.compiler.ir import NO_ATTRIBUTES, Attributes, Literal, Value
 from intaglio.compiler.op import located, op_named, result_types
+from intaglio.compiler.ops.movement import Movement
 from intaglio.runtime.eager import evaluator
 
 Run = Callable[..., Sequence[Any]]
@@ -34,7 +35,17 @@ class Rule:
     """What holds for one op, operand kinds and attributes; evaluator and derivatives are made when
     first needed."""
 
-    __slots__ = ("attributes", "derivatives", "inputs", "op", "outputs", "place", "run", "saving")
+    __slots__ = (
+        "attributes",
+        "derivatives",
+        "inputs",
+        "looks",
+        "op",
+        "outputs",
+        "place",
+        "run",
+        "saving",
+    )
 
     def __init__(self, op: str, inputs: tuple[Kind, ...], attributes: Attributes) -> None:
         types = [k.type for k in inputs]
@@ -45,6 +56,7 @@ class Rule:
         self.derivatives: dict[Any, Derivative] = {}
         self.saving: dict[tuple[bool, ...], Derivative] = {}  # by which operands need one
         self.run: Run | None = None
+        self.looks = isinstance(op_named(op), Movement)  # the result may share memory
 
     def prepare(self) -> Run:
         """The evaluator, made now."""
@@ -126,11 +138,13 @@ def apply(
         run = rule.run or rule.prepare()
         arrays = run(*[t._data for t in inputs])
     except Error as error:
-        raise located(error, (where_of(spot()),)) from None
+        raise located(error, (where_of(spot()),)) from error.__cause__
     except Exception:
         check_live(op, inputs, attributes)
         raise
     made = tuple([wrap(a, k) for a, k in zip(arrays, rule.outputs, strict=True)])
+    if rule.looks and share_memory(arrays[0], inputs[0]._data):
+        made[0]._counter = counter_of(inputs[0])  # where it is saved, writes are noticed
     if modes.grad:
         for t in inputs:
             if t.requires_grad:

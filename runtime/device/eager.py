@@ -38,6 +38,8 @@ from intaglio.runtime.executor import Executable
 Evaluator = Callable[..., tuple[Any, ...]]
 SCALARS: Final = 4096
 """Numbers from the CPU that a device keeps."""
+DENSE_NUMBERS: Final = 4096
+"""Bytes up to which a constant that repeats a number may lie densely on the CPU."""
 
 
 def device_evaluator(
@@ -115,9 +117,19 @@ def _dense(array: DeviceArray) -> DeviceArray:
 
 def _number(device: Device, op: str, array: Any) -> DeviceArray:
     """A CPU operand that holds one number, on the device."""
-    if array.size != 1 and any(s for n, s in zip(array.shape, array.strides, strict=True) if n > 1):
+    if not _is_number(array):
         raise _apart(op, "cpu", device.name)
     return number_on(device, array) if array.size else device.upload(array)
+
+
+def _is_number(array: Array) -> bool:
+    """Whether an array holds one number: stored once, or as a small constant, densely."""
+    if not any(s for n, s in zip(array.shape, array.strides, strict=True) if n > 1):
+        return True
+    if not array.size or array.flags.writeable or array.nbytes > DENSE_NUMBERS:
+        return array.size == 1
+    bits = array.reshape(-1).view(np.uint8).reshape(array.size, -1)
+    return bool((bits == bits[0]).all())
 
 
 def number_on(device: Device, array: Array) -> DeviceArray:

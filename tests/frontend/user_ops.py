@@ -70,6 +70,6 @@ row_sums = ig.c_op(
 
 def model(x: ig.Tensor) -> ig.Tensor:
     """All of them, with other ops in between."""
-    square = gelu_fast(x * 0.5) @ x.mT + 9 * ig.eye(3, dtype=ig.float64)
+    square = gelu_fast(x * 0.5) @ x.mT + 9 * ig.eye(3, dtype=ig.float64, device=x.device)
     radius, angle = polar(inverse(square), leaky(square, ig.sin(square), slope=0.3))
     return ig.exp(row_sums(radius) * 0.1) + angle.sum(1)
