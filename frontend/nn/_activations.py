@@ -3,9 +3,13 @@ arguments."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import intaglio as ig
 import intaglio.nn.functional as F
 from intaglio._tensor import Parameter, Tensor
+from intaglio.compiler.dtypes import DType
+from intaglio.compiler.errors import ShapeError
 from intaglio.nn._module import Module
 
 
@@ -67,17 +71,24 @@ class PReLU(Module):
     """x for x > 0, else weight * x with a trained weight per channel (dimension 1) or one for
     all."""
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: Any = None,
+        dtype: DType | None = None,
+    ) -> None:
         super().__init__()
         self.num_parameters = num_parameters
-        self.weight = Parameter(ig.full((num_parameters,), init))
+        self.weight = Parameter(ig.full((num_parameters,), init, device=device, dtype=dtype))
 
     def forward(self, input: Tensor) -> Tensor:
         """Elementwise."""
-        weight = self.weight
-        if self.num_parameters > 1 and input.ndim > 1:
-            weight = weight.reshape((1, self.num_parameters) + (1,) * (input.ndim - 2))
-        return ig.where(input > 0, input, input * weight)
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        """The number of weights."""
+        return f"num_parameters={self.num_parameters}"
 
 
 class ELU(_Activation):
@@ -174,3 +185,203 @@ class LogSoftmax(_Activation):
     def forward(self, input: Tensor) -> Tensor:
         """The logarithms of the shares along `dim`."""
         return F.log_softmax(input, self.dim)
+
+
+class SELU(_Activation):
+    """elu scaled so that mean 0 and variance 1 stay as they are (Klambauer et al. 2017)."""
+
+    inplace: bool
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace=inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.selu(input, self.inplace)
+
+
+class CELU(_Activation):
+    """x for x > 0, else alpha * (exp(x / alpha) - 1) (Barron 2017)."""
+
+    alpha: float
+    inplace: bool
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(alpha=alpha, inplace=inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.celu(input, self.alpha, self.inplace)
+
+
+class RReLU(_Activation):
+    """x for x > 0, else x times a slope from lower .. upper: random in training, else the
+    mean."""
+
+    lower: float
+    upper: float
+    inplace: bool
+
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
+        super().__init__(lower=lower, upper=upper, inplace=inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+
+class Hardtanh(_Activation):
+    """x limited to min_val .. max_val."""
+
+    min_val: float
+    max_val: float
+    inplace: bool
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(min_val=min_val, max_val=max_val, inplace=inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+
+class Threshold(_Activation):
+    """x where x > threshold, else `value`."""
+
+    threshold: float
+    value: float
+    inplace: bool
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__(threshold=threshold, value=value, inplace=inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.threshold(input, self.threshold, self.value, self.inplace)
+
+
+class Hardsigmoid(_Activation):
+    """0 to 1 in a straight line from -3 to 3."""
+
+    inplace: bool
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace=inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.hardsigmoid(input, self.inplace)
+
+
+class Hardswish(_Activation):
+    """x times `Hardsigmoid` (Howard et al. 2019)."""
+
+    inplace: bool
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace=inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.hardswish(input, self.inplace)
+
+
+class Mish(_Activation):
+    """x * tanh(log(1 + exp(x))) (Misra 2019)."""
+
+    inplace: bool
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(inplace=inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.mish(input, self.inplace)
+
+
+class Hardshrink(_Activation):
+    """0 for |x| <= lambd, else x."""
+
+    lambd: float
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__(lambd=lambd)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.hardshrink(input, self.lambd)
+
+
+class Softshrink(_Activation):
+    """x drawn towards 0 by lambd."""
+
+    lambd: float
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__(lambd=lambd)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.softshrink(input, self.lambd)
+
+
+class Softsign(_Activation):
+    """x / (1 + |x|)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.softsign(input)
+
+
+class Tanhshrink(_Activation):
+    """x - tanh(x)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.tanhshrink(input)
+
+
+class LogSigmoid(_Activation):
+    """log(sigmoid(x)), without overflow."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.logsigmoid(input)
+
+
+class GLU(_Activation):
+    """a * sigmoid(b), a and b being the halves of the input along `dim` (Dauphin et al. 2017)."""
+
+    dim: int
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__(dim=dim)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The result is half as long along `dim`."""
+        return F.glu(input, self.dim)
+
+
+class Softmin(_Activation):
+    """softmax of -x along `dim`."""
+
+    dim: int | None
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__(dim=dim)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The shares along `dim`; they sum to 1."""
+        return F.softmin(input, self.dim)
+
+
+class Softmax2d(_Activation):
+    """softmax over the channels of each pixel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: [n, c, h, w] or [c, h, w]; the result has its shape."""
+        if input.ndim not in (3, 4):
+            raise ShapeError(f"Softmax2d: {input._kind}: [n, c, h, w] or [c, h, w] is wanted")
+        return F.softmax(input, -3)

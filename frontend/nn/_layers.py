@@ -1,5 +1,5 @@
-"""Layers with weights: linear maps, embeddings, norms; and the ones without: dropout,
-flattening."""
+"""Layers with weights: linear and bilinear maps, norms; and the ones without: dropout,
+flattening, distances."""
 
 from __future__ import annotations
 
@@ -65,44 +65,49 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={has_bias}"
 
 
-class Embedding(Module):
-    """A table of `num_embeddings` vectors, looked up by position. weight: [num_embeddings,
-    embedding_dim], normal at first."""
+class Bilinear(Module):
+    """y[o] = x1 weight[o] x2 + bias[o]. weight: [out_features, in1_features, in2_features], uniform
+    within 1 / sqrt(in1_features) at first."""
 
     def __init__(
         self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None = None,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
         device: Any = None,
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ArgumentError(
-                f"Embedding: padding_idx {padding_idx} is outside {num_embeddings} rows"
-            )
-        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        shape = (num_embeddings, embedding_dim)
-        self.weight = Parameter(ig.empty(shape, device=device, dtype=dtype))
+        if in1_features < 1:
+            raise ArgumentError(f"Bilinear: in1_features is above 0, not {in1_features}")
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        made = {"device": device, "dtype": dtype}
+        self.weight = Parameter(ig.empty((out_features, in1_features, in2_features), **made))
+        self.register_parameter(
+            "bias", Parameter(ig.empty((out_features,), **made)) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw a new table; the row `padding_idx` is zero."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with ig.no_grad():
-                self.weight[self.padding_idx] = 0.0
+        """Draw new weights."""
+        bound = 1.0 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """input: integers [...]; the result is [..., embedding_dim]."""
-        return F.embedding(input, self.weight, self.padding_idx)
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        """input1: [..., in1_features], input2: [..., in2_features]; the result is [...,
+        out_features]."""
+        return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""
-        extra = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{extra}"
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features},"
+            f" out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class LayerNorm(Module):
@@ -190,6 +195,22 @@ class Dropout(Module):
         return f"p={self.p}, inplace={self.inplace}"
 
 
+class AlphaDropout(Dropout):
+    """Dropout for self-normalizing networks (Klambauer et al. 2017)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: any shape; the result has its shape."""
+        return F.alpha_dropout(input, self.p, self.training, self.inplace)
+
+
+class FeatureAlphaDropout(Dropout):
+    """`AlphaDropout` of whole channels."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: [n, c, ...]; the result has its shape."""
+        return F.feature_alpha_dropout(input, self.p, self.training, self.inplace)
+
+
 class Flatten(Module):
     """Joins the dimensions start_dim to end_dim into one."""
 
@@ -220,3 +241,27 @@ class Unflatten(Module):
     def extra_repr(self) -> str:
         """The dimension and sizes."""
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class CosineSimilarity(Module):
+    """The cosine of the angle between two inputs along `dim`."""
+
+    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.dim, self.eps = dim, eps
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The result lacks the dimension `dim`."""
+        return F.cosine_similarity(x1, x2, self.dim, self.eps)
+
+
+class PairwiseDistance(Module):
+    """The p-norm of the difference of two inputs along the last dimension."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The result lacks the last dimension, unless `keepdim`."""
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

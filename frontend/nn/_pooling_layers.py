@@ -229,6 +229,106 @@ class LPPool2d(_LPPool):
     function = "lp_pool2d"
 
 
+class LPPool3d(_LPPool):
+    """See `functional.lp_pool3d`."""
+
+    function = "lp_pool3d"
+
+
+# ------------------------------------------------------------------------------------------- random
+
+
+class _FractionalMaxPool(_Windowed):
+    """Maxima over windows at random places."""
+
+    shown = ("kernel_size", "output_size", "output_ratio")
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        output_size: Size | None = None,
+        output_ratio: float | Sequence[float] | None = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.output_size, self.output_ratio = (
+            kernel_size, output_size, output_ratio,
+        )  # fmt: skip
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+
+    def forward(self, input: Tensor) -> Any:
+        """input: [n, c, ...] or [c, ...]; with `return_indices` also the positions."""
+        return self._call(
+            input,
+            self.kernel_size,
+            self.output_size,
+            self.output_ratio,
+            self.return_indices,
+            self._random_samples,
+        )
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """See `functional.fractional_max_pool2d`."""
+
+    function = "fractional_max_pool2d"
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """See `functional.fractional_max_pool3d`."""
+
+    function = "fractional_max_pool3d"
+
+
+# --------------------------------------------------------------------------------------- as columns
+
+
+class Unfold(_Windowed):
+    """The patches that a kernel sees, as columns; see `functional.unfold`."""
+
+    function = "unfold"
+    shown: ClassVar[tuple[str, ...]] = ("kernel_size", "dilation", "padding", "stride")
+
+    def __init__(
+        self, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.dilation = kernel_size, dilation
+        self.padding, self.stride = padding, stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: [n, c, h, w] or [c, h, w]; the result is [n, c kh kw, patches]."""
+        made: Tensor = self._call(input, self.kernel_size, self.dilation, self.padding, self.stride)
+        return made
+
+
+class Fold(Unfold):
+    """The sums of patches where they came from; see `functional.fold`."""
+
+    function = "fold"
+    shown = ("output_size", *Unfold.shown)
+
+    def __init__(
+        self,
+        output_size: Size,
+        kernel_size: Size,
+        dilation: Size = 1,
+        padding: Size = 0,
+        stride: Size = 1,
+    ) -> None:
+        super().__init__(kernel_size, dilation, padding, stride)
+        self.output_size = output_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: [n, c kh kw, patches] or without n; the result is [n, c, *output_size]."""
+        made: Tensor = self._call(
+            input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
+        )
+        return made
+
+
 # ----------------------------------------------------------------------------------------- adaptive
 
 

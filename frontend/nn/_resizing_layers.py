@@ -102,6 +102,12 @@ class ReflectionPad2d(_Pad):
     rank, mode = 2, "reflect"
 
 
+class ReflectionPad3d(_Pad):
+    """The last three dimensions mirrored at their ends."""
+
+    rank, mode = 3, "reflect"
+
+
 class ReplicationPad1d(_Pad):
     """The elements at the ends of the last dimension repeated."""
 
@@ -114,6 +120,12 @@ class ReplicationPad2d(_Pad):
     rank, mode = 2, "replicate"
 
 
+class ReplicationPad3d(_Pad):
+    """The elements at the ends of the last three dimensions repeated."""
+
+    rank, mode = 3, "replicate"
+
+
 class CircularPad1d(_Pad):
     """The last dimension continued from its other end."""
 
@@ -124,6 +136,12 @@ class CircularPad2d(_Pad):
     """The last two dimensions continued from their other ends."""
 
     rank, mode = 2, "circular"
+
+
+class CircularPad3d(_Pad):
+    """The last three dimensions continued from their other ends."""
+
+    rank, mode = 3, "circular"
 
 
 # ----------------------------------------------------------------------------------------- resizing
