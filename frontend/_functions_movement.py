@@ -461,7 +461,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy with memory of its own, which derivatives flow through."""
     made = apply("reshape", (input,), {"shape": tuple(input.shape)})[0]
     if not isinstance(made._data, Value):
-        made._data = made._data.copy()
+        made._data, made._counter = made._data.copy(), None
     return made
 
 

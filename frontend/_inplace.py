@@ -15,7 +15,7 @@ import numpy as np
 from intaglio._apply import constant, one, refresh
 from intaglio._core import Tensor, counter_of
 from intaglio._modes import modes
-from intaglio._places import is_writable, store
+from intaglio._places import copied, is_writable, store
 from intaglio._strides import dense
 from intaglio.compiler.dtypes import int64
 from intaglio.compiler.errors import DTypeError, GradientError, ShapeError
@@ -285,7 +285,18 @@ def in_place(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     """The in-place form of a function of a tensor: `add_` from `add`."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return write(self, function(self, *args, **kwargs), name)
+        if not (modes.grad and self.requires_grad):
+            return write(self, function(self, *args, **kwargs), name)
+        _check_leaf(self, name)
+        if self._view is not None and self._seen != counter_of(self)[0]:
+            refresh(self)
+        before = _old(self)
+        result = function(before, *args, **kwargs)
+        if modes.trace is None and before._counter is not None:  # the derivative reads it
+            before = _old(self)
+            before._data = copied(before._data)
+            result = function(before, *args, **kwargs)
+        return write(self, result, name)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{name[:-1]}` whose result is written into this tensor."

@@ -171,3 +171,29 @@ def test_copies_own_their_memory() -> None:
     parts = (ig.empty(1, 4, dtype=ig.float64), ig.empty(2, 4, dtype=ig.float64))
     ig.split_with_sizes_copy(x, (1, 2), out=parts)
     np.testing.assert_array_equal(ig.cat(parts).numpy(), x.numpy())
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_write_that_reads_what_it_overwrites_has_its_derivative(traced: bool) -> None:
+    def slope(x: ig.Tensor) -> ig.Tensor:
+        y = x * 1
+        y.sin_().mul_(y.detach().clone())
+        y[0].pow_(3)
+        (gradient,) = ig.autograd.grad(y.sum(), [x])
+        assert gradient is not None
+        return gradient
+
+    x = numbers(2, 3).requires_grad_()
+    made = (ig.jit(slope) if traced else slope)(x)
+    v = np.arange(6.0).reshape(2, 3)
+    first = np.sin(v) * np.cos(v)
+    expected = first * np.where(np.arange(2)[:, None] == 0, 3 * np.sin(v) ** 4, 1)
+    np.testing.assert_allclose(made.numpy(), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_a_change_of_what_was_broadcast_is_noticed() -> None:
+    scale, weight = ig.ones(3), ig.ones(2, 3, requires_grad=True)
+    loss = (scale * weight).sum()
+    scale.add_(1)
+    with pytest.raises(ig.GradientError, match="changed in place"):
+        loss.backward()
