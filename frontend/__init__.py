@@ -528,6 +528,10 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         mvlgamma as mvlgamma,
         polygamma as polygamma,
     )
+    from intaglio._functions_special_incomplete import (
+        igamma as igamma,
+        igammac as igammac,
+    )
     from intaglio._functions_special_modified import i0 as i0
     from intaglio._functions_statistics import (
         mode as mode,
@@ -775,6 +779,7 @@ _NAMES: dict[str, str] = {
         angle conj conj_physical frexp gcd heaviside imag isneginf isposinf isreal lcm ldexp
         logaddexp2 nextafter real resolve_conj resolve_neg signbit sinc""",
     "intaglio._functions_special_modified": "i0",
+    "intaglio._functions_special_incomplete": "igamma igammac",
     "intaglio._functions_sort": "argsort kthvalue median msort sort topk",
     "intaglio._jit": "jit",
     "intaglio._kind": "Size",

@@ -47,7 +47,7 @@ _NEAR_TWO: Final = (
 """log gamma(2 + t) / (t (t + 1)) in powers of t, interpolated on [-0.5, 0.5]."""
 
 _HALF_LOG_2PI: Final = 0.5 * math.log(2.0 * math.pi)
-_STIRLING: Final = tuple(float(bernoulli(2 * k) / (2 * k * (2 * k - 1))) for k in range(1, 11))
+STIRLING: Final = tuple(float(bernoulli(2 * k) / (2 * k * (2 * k - 1))) for k in range(1, 11))
 _DIGAMMA: Final = tuple(float(-bernoulli(2 * k) / (2 * k)) for k in range(1, 12))
 _EULER_MACLAURIN: Final = tuple(
     float(bernoulli(2 * k) / math.factorial(2 * k)) for k in range(1, 13)
@@ -71,7 +71,7 @@ def _small(a: Tensor) -> Tensor:
 
 def _stirling(s: Tensor) -> Tensor:
     """log gamma(s) for s >= 8."""
-    series = polynomial(1.0 / (s * s), _STIRLING) / s
+    series = polynomial(1.0 / (s * s), STIRLING) / s
     return (s - 0.5) * (log(s) - 1.0) + (_HALF_LOG_2PI - 0.5) + series
 
 
@@ -97,6 +97,14 @@ def log_gamma(x: Tensor) -> Tensor:
     mirrored = log(math.pi / sine) - log(chosen(below, a, 1.0)) - positive
     made = where(below, mirrored, positive)
     return where(abs(x) == math.inf, math.inf, where(isnan(x), x, made))
+
+
+def log_gamma_1p(a: Tensor) -> Tensor:
+    """log gamma(1 + a) for a > 0, accurate near 0."""
+    small = a < 0.5
+    t = chosen(small, a, 0.0)
+    near = t * (t + 1.0) * polynomial(t, _NEAR_TWO) - log1p(t)
+    return where(small, near, _positive(where(small, 1.0, a) + 1.0))
 
 
 # --------------------------------------------------------------------------------------- polygammas

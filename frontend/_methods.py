@@ -33,8 +33,9 @@ from intaglio import (
     _functions_search as searching,
     _functions_sort as sorting,
     _functions_special_erf as normal,
-    _functions_special_modified as modified,
     _functions_special_gamma as gamma,
+    _functions_special_incomplete as incomplete,
+    _functions_special_modified as modified,
     _functions_statistics as statistics,
     _functions_strided as striding,
 )
@@ -66,6 +67,7 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
         logaddexp2 nextafter resolve_conj resolve_neg signbit sinc"""),
     (gamma, "digamma lgamma mvlgamma"),
     (modified, "i0"),
+    (incomplete, "igamma igammac"),
     (normal, "erfinv xlogy"),
     (compare, """
         eq ne not_equal lt less le less_equal gt greater ge greater_equal equal isclose allclose
@@ -117,12 +119,12 @@ _IN_PLACE: Final = """
     bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp
     clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf
     erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge greater
-    greater_equal gt heaviside hypot i0 index_add index_copy index_fill index_put index_reduce
-    lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and logical_not
-    logical_or logical_xor logit lt masked_fill masked_scatter mul multiply mvlgamma nan_to_num
-    ne neg negative nextafter not_equal polygamma pow put rad2deg reciprocal relu remainder
-    renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt
-    square sub subtract tan tanh tril triu true_divide trunc xlogy"""
+    greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill index_put
+    index_reduce lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and
+    logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply mvlgamma
+    nan_to_num ne neg negative nextafter not_equal polygamma pow put rad2deg reciprocal relu
+    remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc
+    sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy"""
 
 _FILLED: Final = (
     "uniform_", "normal_", "random_", "bernoulli_", "exponential_", "cauchy_", "geometric_",

@@ -45,6 +45,7 @@ from intaglio._functions_special_gamma import (
     psi,
     zeta,
 )
+from intaglio._functions_special_incomplete import gammainc, gammaincc
 from intaglio._functions_special_modified import (
     i0,
     i0e,
@@ -76,8 +77,8 @@ from intaglio.nn.functional import log_softmax, softmax
 __all__ = [
     "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t",
     "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w", "digamma",
-    "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammaln",
-    "hermite_polynomial_h", "hermite_polynomial_he", "i0", "i0e", "i1", "i1e",
+    "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc",
+    "gammaln", "hermite_polynomial_h", "hermite_polynomial_he", "i0", "i0e", "i1", "i1e",
     "laguerre_polynomial_l", "legendre_polynomial_p", "log1p", "log_ndtr", "log_softmax", "logit",
     "logsumexp", "modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0",
     "modified_bessel_k1", "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "round",
