@@ -37,19 +37,20 @@ class CustomOp:
         function = op.definition.element or self.reference
         self._keywords = keywords_of(function)
         self._defaults: dict[str, Any] = {}
+        self._required: set[str] = set()
         if self._keywords:
             parameters = inspect.signature(function).parameters
+            empty = inspect.Parameter.empty
+            self._required = {k for k in self._keywords if parameters[k].default is empty}
             self._defaults = {
-                k: parameters[k].default
-                for k in self._keywords
-                if parameters[k].default is not inspect.Parameter.empty
+                k: parameters[k].default for k in self._keywords if _is_plain(parameters[k].default)
             }
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """The results: a tensor, or a tuple of them. Numbers and arrays may be given for tensors;
         operands of an elementwise op get their common dtype and shape."""
         unknown = attributes.keys() - set(self._keywords)
-        missing = set(self._keywords) - attributes.keys() - self._defaults.keys()
+        missing = self._required - attributes.keys()
         if unknown or missing:
             told = ", ".join(sorted(unknown or missing))
             raise ArgumentError(
@@ -71,6 +72,13 @@ class CustomOp:
 def _tensor(value: Any) -> Tensor:
     found = wrapped(value)
     return found if isinstance(found, Tensor) else as_tensor_like(found, number_dtype(found))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a default is an attribute, and not a sign that an argument is missing."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _plain(value: Any) -> Any:

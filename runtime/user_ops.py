@@ -272,6 +272,8 @@ def define(definition: Definition) -> UserOp:
 
 def keywords_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's keyword-only parameters: the attributes of its op."""
+    if isinstance(function, np.ufunc):  # where they say how to compute, not what
+        return ()
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
