@@ -212,7 +212,10 @@ def logdet(input: Tensor) -> Tensor:
 
 @spelled
 def matrix_exp(A: Tensor) -> Tensor:
-    """The matrix exponential of square matrices, `I + A + A A / 2 + ...`."""
+    """The matrix exponential of square matrices, `I + A + A A / 2 + ...`. Halves are computed in
+    f32."""
+    if isinstance(A, Tensor) and A.dtype.kind == "f" and A.dtype.size < 4:
+        return cast(matrix_exp(cast(A, float32)), A.dtype)
     check_matrix("matrix_exp", A, square=True)
     return one("matrix_exp", A)
 

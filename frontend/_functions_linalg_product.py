@@ -19,7 +19,15 @@ from intaglio._functions_movement import matrix_transpose, reshape, unsqueeze
 from intaglio._functions_prefix import cumprod
 from intaglio._functions_reduce import axis_of, mean, sum as total
 from intaglio._kind import kind_of
-from intaglio._promote import broadcast_shapes, cast, expand_to, pair, spelled, to_float
+from intaglio._promote import (
+    broadcast_shapes,
+    cast,
+    expand_to,
+    pair,
+    result_type,
+    spelled,
+    to_float,
+)
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 
 
@@ -40,24 +48,25 @@ def _products(name: str, x: Tensor, y: Tensor) -> Tensor:
 
 def cross_along(name: str, a: Tensor, b: Tensor, dim: int) -> Tensor:
     """a x b along a dimension, by turned copies: element i is a_(i+1) b_(i+2) - a_(i+2) b_(i+1)."""
+    for x in (a, b):
+        if x.shape[axis_of(name, x, dim)] != 3:
+            raise ShapeError(f"{name}: {x._kind}: dimension {dim} has not size 3")
     axis = axis_of(name, a, dim)
-    if a.shape[axis] != 3:
-        raise ShapeError(f"{name}: {a._kind}: dimension {dim} has not size 3")
+    a, b = pair(name, a, b)
     return roll(a, -1, axis) * roll(b, -2, axis) - roll(a, -2, axis) * roll(b, -1, axis)
 
 
-def same_rank(name: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Two operands of one rank in their common dtype and shape."""
+def check_ranks(name: str, a: Tensor, b: Tensor) -> None:
+    """Refuse operands of different ranks."""
     if a.ndim != b.ndim:
         raise ShapeError(f"{name}: {a._kind} and {b._kind}: the numbers of dimensions differ")
-    return pair(name, a, b)
 
 
 @spelled
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The cross products of vectors of 3 along `dim`; other dimensions are broadcast."""
-    a, b = same_rank("cross", input, other)
-    return cross_along("cross", a, b, dim)
+    check_ranks("cross", input, other)
+    return cross_along("cross", input, other, dim)
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -73,7 +82,8 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
 
 @spelled
 def vander(input: Tensor, N: int | None = None) -> Tensor:
-    """The powers 0 to N - 1 of every element (N: the last size): [..., n] -> [..., n, N]."""
+    """The powers 0 to N - 1 of every element (N: the last size): [..., n] -> [..., n, N], of
+    integers in i64."""
     input = input if input.ndim else reshape(input, 1)
     if input.dtype.kind == "b":
         raise DTypeError("vander: bools have no powers")
@@ -81,10 +91,9 @@ def vander(input: Tensor, N: int | None = None) -> Tensor:
     if isinstance(count, int) and count <= 1:
         raise ArgumentError(f"vander: {input._kind}: N is 2 at least, not {count}")
     shape = tuple(input.shape)
-    first = full(1, kind_of(input.dtype, (*shape, 1)))
     wide = expand_to(unsqueeze(input, -1), (*shape, count - 1))
     powers = cumprod(wide, -1)
-    return cat([first, cast(powers, input.dtype)], -1)
+    return cat([full(1, kind_of(powers.dtype, (*shape, 1))), powers], -1)
 
 
 # ------------------------------------------------------------------------------- chains of matrices
@@ -183,7 +192,9 @@ def cov(
     x = to_float(x)
     weights: Tensor | None = None
     if often is not None or much is not None:
-        parts = [cast(w, x.dtype) for w in (often, much) if w is not None]
+        given = [w for w in (often, much) if w is not None]
+        x = cast(x, result_type(x, *given))
+        parts = [cast(w, x.dtype) for w in given]
         weights = parts[0] if len(parts) == 1 else parts[0] * parts[1]
     if weights is None:
         away = x - mean(x, 1, True) if count else x

@@ -15,11 +15,11 @@ from intaglio._functions_linalg_factor import (
     svd as svd_of,
     svdvals,
 )
-from intaglio._functions_linalg_product import cross_along, same_rank
+from intaglio._functions_linalg_product import check_ranks, cross_along
 from intaglio._functions_linalg_results import Qr, SvdTurned
 from intaglio._functions_movement import matrix_transpose
 from intaglio._kind import kind_of
-from intaglio._promote import spelled
+from intaglio._promote import pair, spelled
 from intaglio.compiler.errors import ShapeError
 
 
@@ -59,10 +59,10 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SvdTurned:
 @spelled
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The cross products of vectors of 3 along `dim`: the first dimension of size 3, if None."""
-    a, b = same_rank("cross", input, other)
+    check_ranks("cross", input, other)
     if dim is None:
-        found = [k for k, size in enumerate(a.shape) if size == 3]
+        found = [k for k, size in enumerate(pair("cross", input, other)[0].shape) if size == 3]
         if not found:
-            raise ShapeError(f"cross: {a._kind} has no dimension of size 3")
+            raise ShapeError(f"cross: {input._kind} has no dimension of size 3")
         dim = found[0]
-    return cross_along("cross", a, b, dim)
+    return cross_along("cross", input, other, dim)
