@@ -125,7 +125,8 @@ def _basic(x: Tensor, items: Sequence[Any]) -> tuple[Tensor, list[Any]]:
                 stops.append(size)
                 steps.append(1)
                 shape.append(size)
-            rest.append(index)
+            known = index.dtype is boolean and not isinstance(item, Tensor)
+            rest += _known_positions(x, np.asarray(item), axis) if known else [index]
             axis += count
             continue
         size = x.shape[axis]
@@ -236,13 +237,16 @@ def _without_masks(x: Tensor, rest: Sequence[Any]) -> list[Any]:
             from intaglio._trace_errors import data_dependent
 
             raise data_dependent("a bool mask as index", item)
-        axis = len(out)
-        for k, size in enumerate(item.shape):
-            if isinstance(size, int) and size != x.shape[axis + k]:
-                raise _fail(x, f"the mask {item._kind} does not fit dimension {axis + k}")
-        found = np.nonzero(np.atleast_1d(to_host(item._data)))
-        out += [constant(positions) for positions in found]
+        out += _known_positions(x, to_host(item._data), len(out))
     return out
+
+
+def _known_positions(x: Tensor, mask: Any, axis: int) -> list[Tensor]:
+    """Where a mask over the dimensions from `axis` on is true; one tensor for each of them."""
+    for k, size in enumerate(mask.shape):
+        if size != x.shape[axis + k]:
+            raise _fail(x, f"the mask of shape {mask.shape} does not fit dimension {axis + k}")
+    return [constant(positions) for positions in np.nonzero(np.atleast_1d(mask))]
 
 
 def _merged(x: Tensor, rest: Sequence[Any]) -> tuple[Tensor, Tensor, int, list[int] | None]:
