@@ -12,7 +12,13 @@ NATIVE = 0.95
 EXPLAINED: dict[str, str] = {}
 """Entries with results or derivatives that differ from torch's in some sample, and why."""
 
-ACCEPTED: dict[str, str] = {}
+_SHARED = "the input lets out= share memory with an operand or with itself; the judge copies every tensor apart"
+_PYTHON = "Python itself takes it: two of its numbers, or `t & 2`, which torch takes too"
+ACCEPTED: dict[str, str] = {
+    **dict.fromkeys(("kthvalue", "gather", "index_select", "bernoulli", "cat"), _SHARED),
+    **dict.fromkeys(("__radd__", "__rdiv__", "__rmul__", "__rand__", "__ror__", "__rxor__", "__rmod__", "__rpow__", "__rsub__"), _PYTHON),
+    **dict.fromkeys(("clamp_min", "clamp_max"), "a number as the limit, which torch takes too: its entry only says that no sample has one"),
+}
 """Entries of which an input that torch refuses is taken, and why."""
 
 
