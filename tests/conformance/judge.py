@@ -216,7 +216,7 @@ def judge(op, mode, limit, wanted_dtype=None, tenth=False):
     choice = (wanted_dtype,) if wanted_dtype else (torch.float64, torch.float32, torch.int64, torch.bool)
     dtype = next((d for d in choice if d in op.dtypes), None)
     if dtype is None:
-        return None, None
+        return None, "torch takes no such dtype on the CPU"
     rtol, atol = TOLERANCE.get(dtype, (0, 0))
     random = any(r in op.name for r in RANDOM)
     samples = op.sample_inputs("cpu", dtype, requires_grad=op.supports_autograd and dtype.is_floating_point)
@@ -282,7 +282,7 @@ def judge(op, mode, limit, wanted_dtype=None, tenth=False):
             continue
         try:
             ol = leaves(out)
-            og = ig.autograd.grad([ol[i] for i, _ in rl], [mine[i] for i in wanted], [ig.tensor(x.numpy().copy()) for x in g],
+            og = ig.autograd.grad([ol[i] for i, _ in rl], [mine[i] for i in wanted], [to_ig(x) for x in g],
                                   allow_unused=True)
             for a, b in zip(og, rg):
                 if b is None or b._is_zerotensor():
@@ -332,7 +332,7 @@ def main():
     for mode, dtype in [(m, d) for m in a.modes.split(",") for d in a.dtypes.split(",")]:
         wanted_dtype = by_name.get(dtype)
         label = mode if wanted_dtype is None else f"{mode} {dtype}"
-        rows, missing, t0 = {}, [], time.time()
+        rows, missing, untried, t0 = {}, [], [], time.time()
         ops = [o for o in op_db if not any(w in o.formatted_name for w in OUT_OF_SCOPE) and (not names or o.name in names) and (not a.tier1 or o.name in tier1)]
         for o in ops:
             try:
@@ -340,7 +340,7 @@ def main():
             except Exception as e:
                 c, first = collections.Counter(error=1), f"HARNESS {e!r}"[:160]
             if c is None:
-                missing.append(o.formatted_name)
+                (untried if first else missing).append(o.formatted_name)
             else:
                 rows[o.formatted_name] = (dict(c), first)
         total = collections.Counter()
@@ -348,7 +348,7 @@ def main():
             total.update(c)
         bad = {n: v for n, v in rows.items() if any(k in v[0] for k in bars.FAULTS)}
         clean = [n for n, v in rows.items() if n not in bad and (v[0].get("forward_ok") or v[0].get("data_dependent_refused"))]
-        print(f"[{label}] ops {len(ops)} resolved {len(rows)} clean {len(clean)} missing {len(missing)} "
+        print(f"[{label}] ops {len(ops)} resolved {len(rows)} clean {len(clean)} missing {len(missing)} untried {len(untried)} "
               f"{dict(total)} in {time.time() - t0:.0f} s")
         for n, (c, first) in list(bad.items())[: a.list_bad]:
             print("  ", n, c, first)
