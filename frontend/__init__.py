@@ -431,10 +431,18 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         cumsum as cumsum,
         logcumsumexp as logcumsumexp,
     )
+    from intaglio._functions_private import (
+        _chunk_cat as _chunk_cat,
+        _unsafe_masked_index as _unsafe_masked_index,
+        _unsafe_masked_index_put_accumulate as _unsafe_masked_index_put_accumulate,
+    )
     from intaglio._functions_questions import (
         get_device as get_device,
         is_complex as is_complex,
+        is_conj as is_conj,
         is_floating_point as is_floating_point,
+        is_inference as is_inference,
+        is_neg as is_neg,
         is_nonzero as is_nonzero,
         is_same_size as is_same_size,
         is_signed as is_signed,
@@ -711,9 +719,11 @@ _NAMES: dict[str, str] = {
         unbind_copy unfold_copy unsafe_chunk unsafe_split unsafe_split_with_sizes
         unsqueeze_copy view_copy""",
     "intaglio._functions_ranges": "arange eye linspace logspace range",
+    "intaglio._functions_private": """
+        _chunk_cat _unsafe_masked_index _unsafe_masked_index_put_accumulate""",
     "intaglio._functions_questions": """
-        get_device is_complex is_floating_point is_nonzero is_same_size is_signed is_storage
-        numel""",
+        get_device is_complex is_conj is_floating_point is_inference is_neg is_nonzero
+        is_same_size is_signed is_storage numel""",
     "intaglio._constructors": """
         BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor
         IntTensor LongTensor ShortTensor""",

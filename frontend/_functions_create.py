@@ -424,6 +424,12 @@ def new_empty_strided(
     )
 
 
+def new(input: Tensor, *data: Any) -> Tensor:
+    """What torch's old constructor of this tensor's type makes: of sizes a tensor to be written, of
+    a list its elements."""
+    return of_type(input.dtype, data).to(input.device)
+
+
 @creates
 def new_full(
     input: Tensor,

@@ -372,10 +372,14 @@ def _unmerged(made: Tensor, x: Tensor, arrays: list[int]) -> Tensor:
 
 
 def index_put(
-    input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False
+    input: Tensor, indices: Sequence[Any], values: Tensor, accumulate: bool = False
 ) -> Tensor:
-    """input with the elements at the indices replaced by the values, or increased by them."""
-    rest: list[Any] = _without_masks(input, [_as_index(i) for i in indices])
+    """input with the elements at the indices replaced by the values, or increased by them; an index
+    of None stands for a whole dimension."""
+    if len(indices) > input.ndim:
+        raise _fail(input, f"{len(indices)} indices for {input.ndim} dimensions")
+    items = [slice(None) if i is None else _as_index(i) for i in indices]
+    rest: list[Any] = _without_masks(input, items)
     rest += [slice(None)] * (input.ndim - len(rest))
     return _put(input, rest, cast(as_tensor_like(values, input.dtype), input.dtype), accumulate)
 

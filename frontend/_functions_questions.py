@@ -46,3 +46,38 @@ def get_device(input: Tensor) -> int:
     """The number of the device; -1 for the CPU."""
     index = input.device.index
     return -1 if input.device.type == "cpu" else index or 0
+
+
+def is_inference(input: Tensor) -> bool:
+    """Whether the tensor was made in inference mode: never told apart here."""
+    return False
+
+
+def is_conj(input: Tensor) -> bool:
+    """Whether a conjugation is still to be done: never, there are no complex dtypes."""
+    return False
+
+
+def is_neg(input: Tensor) -> bool:
+    """Whether a sign is still to be changed: never, every op is done at once."""
+    return False
+
+
+def is_pinned(input: Tensor, device: Any = None) -> bool:
+    """Whether the memory is locked for copies to a device: never told apart here."""
+    return False
+
+
+def pin_memory(input: Tensor, device: Any = None) -> Tensor:
+    """The tensor itself: copies to a device need no locked memory here."""
+    return input
+
+
+def to_dense(input: Tensor, dtype: Any = None, *, masked_grad: Any = None) -> Tensor:
+    """The tensor itself (in a dtype, if given): all are dense."""
+    return input if dtype is None else input.to(dtype)
+
+
+def const_data_ptr(input: Tensor) -> int:
+    """The address of the first element."""
+    return input.data_ptr()

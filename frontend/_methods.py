@@ -43,6 +43,7 @@ from intaglio._apply import binary, full
 from intaglio._core import Tensor
 from intaglio._dtype_names import as_dtype
 from intaglio._inplace import in_place, reshaped_in_place, write
+from intaglio._layouts import strided
 from intaglio._numpy import array_function, array_ufunc
 from intaglio._promote import as_tensor_like, cast, expand_to, size_tensor as size_tensor
 from intaglio.compiler import dtypes
@@ -89,7 +90,9 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (copying, """
         narrow_copy select_scatter slice_scatter split_with_sizes unsafe_chunk unsafe_split
         unsafe_split_with_sizes"""),
-    (questions, "is_complex is_nonzero is_same_size is_signed get_device"),
+    (questions, """
+        is_complex is_nonzero is_same_size is_signed get_device is_inference is_conj is_neg
+        is_pinned pin_memory to_dense const_data_ptr"""),
     (calculus, "diff"),
     (searching, "isin"),
     (statistics, "quantile nanquantile nanmedian mode renorm"),
@@ -130,6 +133,19 @@ _FILLED: Final = (
     "uniform_", "normal_", "random_", "bernoulli_", "exponential_", "cauchy_", "geometric_",
     "log_normal_",
 )  # fmt: skip
+
+# What a tensor here never is; `is_sparse` and so on are properties that say so.
+_NEVER: Final = (
+    "sparse",
+    "sparse_csr",
+    "quantized",
+    "meta",
+    "mps",
+    "xpu",
+    "xla",
+    "nested",
+    "mkldnn",
+)
 
 _OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "__add__": elementwise.add, "__sub__": elementwise.sub, "__mul__": elementwise.mul,
@@ -239,8 +255,11 @@ def _attach_rest() -> None:
         "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
         "softmax": _normalized("softmax"), "log_softmax": _normalized("log_softmax"),
         "__array_ufunc__": array_ufunc, "__array_function__": array_function,
+        "layout": property(lambda _: strided), "is_cpu": property(lambda x: not x.is_cuda),
         "requires_grad_": Tensor.requires_grad_, "share_memory_": _share_memory,
     }  # fmt: skip
+    for name in _NEVER.split():
+        here[f"is_{name}"] = property(lambda _: False)
     for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "as_strided"):
         here[f"{name}_"] = reshaped_in_place(getattr(Tensor, name), f"{name}_")
     for name in _FILLED:
@@ -252,6 +271,7 @@ def _attach_rest() -> None:
         "new_full",
         "new_tensor",
         "new_empty_strided",
+        "new",
     ):
         here[name] = _creation(name)
     for name, value in here.items():
@@ -351,5 +371,5 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     axes = list(range(more)) + [
         k + more for k, s in enumerate(target) if s == 1 and self.shape[k + more] != 1
     ]
-    made = reduce.sum(self, axes, True) if axes else self
+    made = reduce.sum(self, axes or None, True) if axes or not target else self
     return movement.reshape(made, *target)
