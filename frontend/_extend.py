@@ -57,6 +57,8 @@ class CustomOp:
                 f"{self.name}: the argument {told} is {'unknown' if unknown else 'missing'}"
             )
         definition = self.op.definition
+        if definition.element is not None and not inputs:
+            raise ArgumentError(f"{self.name}: an elementwise op has an operand")
         if definition.element is not None and definition.type is None:
             operands = common(self.name, inputs)
         else:

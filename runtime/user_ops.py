@@ -138,7 +138,13 @@ class UserElement(UserOp):
         if any(t.shape != types[0].shape for t in types):
             raise ShapeError(str(self._refused(types, "the shapes differ")))
         wide = [t.with_dtype(float32) if t.dtype.is_half else t for t in types]
-        made = element_of(function, locals_of(wide), attributes).dtype
+        try:
+            made = element_of(function, locals_of(wide), attributes).dtype
+        except Error:
+            raise
+        except Exception as error:
+            told = f"its element failed: {type(error).__name__}: {error}"
+            raise self._refused(types, told) from error
         halves = [t.dtype for t in types if t.dtype.is_half]
         floats = [t.dtype for t in types if t.dtype.kind == "f"]
         if made is float32 and halves and all(d is halves[0] for d in floats):
