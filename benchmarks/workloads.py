@@ -18,7 +18,12 @@ from benchmarks.perceptrons import (
     numpy_mlp,
     numpy_tiny_train,
 )
-from benchmarks.pointwise import softmax_ln_gelu
+from benchmarks.pointwise import (
+    eager_chain10,
+    eager_layer_norm,
+    eager_softmax,
+    softmax_ln_gelu,
+)
 from benchmarks.recurrent import lstm, lstm_char_train
 from benchmarks.transformers import bert_mini, gpt_mini_train
 
@@ -89,5 +94,8 @@ WORKLOADS: dict[str, Workload] = {
     "lstm_char_train": Workload(lstm_char_train, ("torch", *OURS)),
     "eager_add": Workload(eager_add, ("torch", "intaglio_eager"), numpy_add),
     "chained_adds": Workload(chained_adds, ("torch", "intaglio_eager")),
+    "eager_softmax": Workload(eager_softmax, ("torch", "intaglio_eager")),
+    "eager_layer_norm": Workload(eager_layer_norm, ("torch", "intaglio_eager")),
+    "eager_chain10": Workload(eager_chain10, ("torch", "intaglio_eager")),
     "eager_tiny_train": Workload(eager_tiny_train, ("torch", *OURS), numpy_tiny_train),
 }

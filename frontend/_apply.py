@@ -45,6 +45,7 @@ class Rule:
         "place",
         "run",
         "saving",
+        "single",
     )
 
     def __init__(self, op: str, inputs: tuple[Kind, ...], attributes: Attributes) -> None:
@@ -56,6 +57,7 @@ class Rule:
         self.derivatives: dict[Any, Derivative] = {}
         self.saving: dict[tuple[bool, ...], Derivative] = {}  # by which operands need one
         self.run: Run | None = None
+        self.single: Callable[..., Any] | None = None  # the same, for an op of one result
         self.looks = isinstance(op_named(op), Movement)  # the result may share memory
 
     def prepare(self) -> Run:
@@ -69,6 +71,11 @@ class Rule:
 
             run = device_evaluator(self.place, self.op, types, self.attributes)
         self.run = watched(self, run)
+        if self.run is run:
+            self.single = getattr(run, "single", None)
+        if self.single is None and len(self.outputs) == 1:
+            whole = self.run
+            self.single = lambda *arrays: whole(*arrays)[0]
         return self.run
 
     def derivative(self, needs: tuple[bool, ...], given: tuple[bool, ...]) -> Derivative:
@@ -142,7 +149,10 @@ def apply(
     except Exception:
         check_live(op, inputs, attributes)
         raise
-    made = tuple([wrap(a, k) for a, k in zip(arrays, rule.outputs, strict=True)])
+    if len(arrays) == 1:
+        made: tuple[Tensor, ...] = (wrap(arrays[0], rule.outputs[0]),)
+    else:
+        made = tuple([wrap(a, k) for a, k in zip(arrays, rule.outputs, strict=True)])
     if rule.looks and share_memory(arrays[0], inputs[0]._data):
         made[0]._counter = counter_of(inputs[0])  # where it is saved, writes are noticed
     if modes.grad:
@@ -156,11 +166,15 @@ def apply(
 def binary(op: str, a: Tensor, b: Tensor) -> Tensor:
     """Apply an op of two operands, one result and no attributes. The ordinary case takes the
     shortest way; whatever is special goes by `apply`."""
-    if a._view is None is b._view and modes.trace is None:
+    if (
+        modes.trace is None
+        and (a._view is None or a._seen == a._counter[0])  # type: ignore[index]  # views have one
+        and (b._view is None or b._seen == b._counter[0])  # type: ignore[index]
+    ):
         rule = _RULES.get((op, a._kind, b._kind))
-        if rule is not None and rule.run is not None:
+        if rule is not None and rule.single is not None:
             try:
-                (array,) = rule.run(a._data, b._data)
+                array = rule.single(a._data, b._data)
             except Exception:
                 return apply(op, (a, b))[0]  # which raises it again, with the line
             made = wrap(array, rule.outputs[0])
@@ -172,11 +186,11 @@ def binary(op: str, a: Tensor, b: Tensor) -> Tensor:
 
 def unary(op: str, x: Tensor) -> Tensor:
     """Apply an op of one operand, one result and no attributes; as `binary`."""
-    if x._view is None and modes.trace is None:
+    if modes.trace is None and (x._view is None or x._seen == x._counter[0]):  # type: ignore[index]
         rule = _RULES.get((op, x._kind))
-        if rule is not None and rule.run is not None:
+        if rule is not None and rule.single is not None:
             try:
-                (array,) = rule.run(x._data)
+                array = rule.single(x._data)
             except Exception:
                 return apply(op, (x,))[0]  # which raises it again, with the line
             made = wrap(array, rule.outputs[0])

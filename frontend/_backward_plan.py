@@ -13,26 +13,22 @@ derivative of the derivative, large arrays, which the walk lets go one by one) i
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from intaglio._core import Tensor
 from intaglio._kind import Kind
+from intaglio._often import OFTEN, calls_python, may_compile
 from intaglio._tape import Entry, OpEntry
 from intaglio.compiler.dims import Dim
-from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph, Value
-from intaglio.compiler.op import Builder, op_named
+from intaglio.compiler.op import Builder
 from intaglio.runtime.eager import graph_evaluator
 from intaglio.runtime.eager_calls import called_often
-from intaglio.runtime.toolchain import find_toolchain
 
 SEEN: Final = 3
 """Backward passes over a structure before it is planned."""
-OFTEN: Final = 64
-"""Runs of a plan before it is compiled: short runs never wait for a compiler."""
 LARGE: Final = 8 << 20
 """Bytes of all saved values and derivatives from which on a tape is left to the walk."""
 LONG: Final = 2_000
@@ -144,21 +140,6 @@ class _Plan:
             return called_often(self._graph)
         run = graph_evaluator(self._graph)
         return lambda data: run(*data)
-
-
-def calls_python(graph: Graph) -> bool:
-    """Whether an op of the graph runs in Python."""
-    return any(getattr(op_named(node.op), "host", False) for node in graph.nodes)
-
-
-def may_compile() -> bool:
-    """Whether anything is to be compiled for eager code behind the author's back."""
-    if os.environ.get("INTAGLIO_EAGER") == "1":
-        return False
-    with suppress(CompileError):
-        find_toolchain()
-        return True
-    return False
 
 
 class _Planner:

@@ -7,7 +7,7 @@ The class holds data and identity only. What can be done with tensors are functi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
@@ -467,9 +467,12 @@ class Parameter(Tensor):
         def __init__(self, data: Any = (), requires_grad: bool = True) -> None: ...
 
 
+_new: Final = object.__new__
+
+
 def wrap(data: Any, kind: Kind, cls: type[Tensor] = Tensor) -> Tensor:
     """A tensor around an array or a traced value of this kind; no check, no copy."""
-    made = object.__new__(cls)
+    made = _new(cls)
     made._data = data
     made._kind = kind
     made._node = None

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from intaglio._apply import apply, binary, full, one, unary
+from intaglio._composite import as_one_of
 from intaglio._core import Tensor
+from intaglio._custom import custom_vjp
 from intaglio._promote import (
     as_tensor_like,
     cast,
@@ -136,10 +138,26 @@ def square(input: Tensor) -> Tensor:
     return mul(x, x)
 
 
+def _rectified(x: Tensor) -> Tensor:
+    return _passed(x, x)
+
+
+def _passed(x: Tensor, y: Tensor) -> Tensor:
+    """y, but 0 where x <= 0."""
+    zero = full(0, x._kind)
+    return apply("where", (apply("le", (x, zero))[0], zero, y))[0]
+
+
+def _rectified_backward(
+    xs: tuple[Tensor, ...], ys: tuple[Tensor, ...], dys: tuple[Tensor, ...]
+) -> tuple[Tensor]:
+    return (_passed(ys[0], dys[0]),)  # the result tells as much as x, which may be overwritten
+
+
+@as_one_of(custom_vjp(_rectified, _rectified_backward, "relu"))
 def relu(input: Tensor) -> Tensor:
     """max(x, 0); the derivative at 0 is 0, and NaN stays NaN."""
-    zero = full(0, input._kind)
-    return apply("where", (apply("le", (input, zero))[0], zero, input))[0]
+    return _rectified(input)
 
 
 def frac(input: Tensor) -> Tensor:

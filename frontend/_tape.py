@@ -128,13 +128,13 @@ def build_derivative(
         list(enumerate(xs)),
         list(enumerate(ys)),
         [(k, v) for k, v in enumerate(dys) if v is not None],
-        _live(graph),
+        live(graph),
         wanted,
         place,
     )
 
 
-def _live(graph: Graph) -> Graph:
+def live(graph: Graph) -> Graph:
     """The graph without nodes that nothing reads."""
     wanted = set(graph.outputs)
     nodes = []

@@ -7,6 +7,7 @@ compiled for run-time extents. So an eager result is the compiled one, bit for b
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -24,8 +25,10 @@ from intaglio.compiler.ops.host import HostCall
 from intaglio.compiler.types import TensorType
 from intaglio.compiler.where import Places
 from intaglio.runtime.arrays import Array
-from intaglio.runtime.eager_kernels import kernel_evaluator, loop_evaluator
+from intaglio.runtime.eager_calls import has_compiler
+from intaglio.runtime.eager_kernels import kernel_evaluator, loop_evaluator, shared_evaluator
 from intaglio.runtime.prints import emit, exposed_loop, show, shown_text
+from intaglio.runtime.spare import LARGE, empty
 
 Evaluator = Callable[..., tuple[Array, ...]]
 """Takes the operands' arrays, gives the results' arrays."""
@@ -35,6 +38,8 @@ REMEMBERED: Final = 16384
 """Evaluators that `evaluate` keeps; beyond, it starts anew."""
 UNCOMPILED: Final = 2
 """Runs of a loop before it is compiled: most loops of a program's start run once."""
+SHARED: Final = 1 << 20
+"""Bytes of a result from which on threads share the work of an op that NumPy could do too."""
 REPEATED: Final = 4096
 """Bytes up to which the result of an op without operands is kept and copied."""
 
@@ -141,8 +146,8 @@ class _Silent(threading.local):
     off. (`np.errstate` around each call would take four times as long as the call.)"""
 
     def __init__(self) -> None:
-        self.context = contextvars.copy_context()
-        self.context.run(np.seterr, all="ignore")
+        self.run: Any = contextvars.copy_context().run
+        self.run(np.seterr, all="ignore")
 
 
 _CONTEXTS_WORK: Final = int(np.__version__.split(".")[0]) >= 2
@@ -162,12 +167,64 @@ def _ufunc(
         return None
     if function.resolve_dtypes((*dtypes, None))[-1] != results[0].dtype.numpy:
         return None
-    silent, ndarray, asarray = _silent, np.ndarray, np.asarray
+    small = _ufunc_evaluator(function, len(types), results[0].shape == ())
+    if _bytes(results[0]) < LARGE:
+        return small
+    return _large(rule, function, types, results[0])
+
+
+def _bytes(type: TensorType) -> int:
+    shape: tuple[Any, ...] = type.shape
+    return int(math.prod(shape)) * type.dtype.size
+
+
+def _large(
+    rule: Op, function: np.ufunc, types: Sequence[TensorType], result: TensorType
+) -> Evaluator:
+    """Large results lie in memory used before. Floats that make many bytes are computed by the
+    op's kernel, which all threads share: it has the same bits."""
+    shape: tuple[Any, ...] = result.shape
+    dtype, nbytes = result.dtype.numpy, _bytes(result)
+    assert _silent is not None
+    silent = _silent
+    kernel: Callable[[Sequence[Array]], Array | None] | None = None
+    if nbytes >= SHARED and types[0].dtype.kind == "f" and has_compiler():
+        kernel = shared_evaluator(rule, types, result)
 
     def run(*arrays: Array) -> tuple[Array, ...]:
-        made = silent.context.run(function, *arrays)
-        return (made if made.__class__ is ndarray else asarray(made),)
+        made = None if kernel is None else kernel(arrays)
+        if made is None:
+            made = empty(shape, dtype, nbytes)
+            silent.run(function, *arrays, made)
+        return (made,)
 
+    return run
+
+
+def _ufunc_evaluator(function: np.ufunc, operands: int, number: bool) -> Evaluator:
+    """Calls of a ufunc; of results without dimensions NumPy makes numbers, not arrays."""
+    assert _silent is not None
+    silent, asarray = _silent, np.asarray
+
+    if number:
+
+        def single(*arrays: Array) -> Any:
+            return asarray(silent.run(function, *arrays))
+
+    elif operands == 2:
+
+        def single(a: Array, b: Array) -> Any:  # type: ignore[misc]  # the same, for two
+            return silent.run(function, a, b)
+
+    else:
+
+        def single(*arrays: Array) -> Any:
+            return silent.run(function, *arrays)
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        return (single(*arrays),)
+
+    run.single = single  # type: ignore[attr-defined]  # for who wants no tuple
     return run
 
 

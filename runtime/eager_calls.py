@@ -8,10 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from intaglio.compiler.errors import CompileError
 from intaglio.compiler.ir import Graph
 from intaglio.runtime.arrays import DENSE, Array, is_dense
 from intaglio.runtime.executor import Executable
 from intaglio.runtime.prepared import Prepared
+from intaglio.runtime.toolchain import find_toolchain
 
 Evaluator = Callable[..., tuple[Array, ...]]
 
@@ -20,6 +22,15 @@ TRIES: Final = 8
 """Calls after which a kernel that was not found quick enough for the short way stays on the long
 one."""
 _making: Final = threading.Lock()
+
+
+def has_compiler() -> bool:
+    """Whether kernels can be compiled here."""
+    try:
+        find_toolchain()
+    except CompileError:
+        return False
+    return True
 
 
 def kernel_of(key: Hashable, make: Callable[[], Graph]) -> Executable:

@@ -28,7 +28,9 @@ from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import DENSE, Array, is_dense
 from intaglio.runtime.eager_calls import Evaluator, as_dense, calls_of, kernel_of
 from intaglio.runtime.eager_spatial import convolution_evaluator, window_evaluator
+from intaglio.runtime.executor import Executable
 from intaglio.runtime.prepared import Row
+from intaglio.runtime.spare import LARGE, empty
 
 
 def kernel_evaluator(
@@ -95,13 +97,14 @@ def _elementwise(rule: Op, types: Sequence[TensorType], result: TensorType) -> E
     kernel = kernel_of(key, lambda: _one(rule, row, {}))
     shape: tuple[Any, ...] = result.shape
     dtype, length = result.dtype.numpy, _count(shape)
+    nbytes = length * dtype.itemsize
     quick: Row | None = None
 
     def run(*arrays: Array) -> tuple[Array, ...]:
         if quick is None:
             return first(arrays)
         dense = [a if a.flags.num & DENSE == DENSE else as_dense(a) for a in arrays]
-        made = np.empty(shape, dtype)
+        made = empty(shape, dtype, nbytes) if nbytes >= LARGE else np.empty(shape, dtype)
         quick(dense, length, made)
         return (made,)
 
@@ -113,6 +116,56 @@ def _elementwise(rule: Op, types: Sequence[TensorType], result: TensorType) -> E
         return (made.reshape(shape),)
 
     return run
+
+
+def shared_evaluator(
+    rule: Op, types: Sequence[TensorType], result: TensorType
+) -> Callable[[Sequence[Array]], Array | None]:
+    """An elementwise op of large operands as a kernel that all threads share. An operand may repeat
+    one number (all its strides are 0). None for operands that lie otherwise."""
+    shape: tuple[Any, ...] = result.shape
+    dtype, length = result.dtype.numpy, _count(shape)
+    nbytes = length * dtype.itemsize
+    rows: dict[tuple[bool, ...], Row | None] = {}
+
+    def run(arrays: Sequence[Array]) -> Array | None:
+        numbers = []
+        given = []
+        for a in arrays:
+            number = not any(a.strides)
+            if not number and a.flags.num & DENSE != DENSE:
+                return None
+            numbers.append(number)
+            given.append(np.asarray(a[(0,) * a.ndim]) if number else a)
+        pattern = tuple(numbers)
+        row = rows.get(pattern)
+        if row is not None:
+            made = empty(shape, dtype, nbytes)
+            row(given, length, made)
+            return made
+        if all(pattern):
+            return None
+        kernel = _row_kernel(rule, types, pattern)
+        (flat,) = kernel([a.reshape(-1) if a.ndim else a for a in given])
+        rows[pattern] = kernel.row()
+        return flat.reshape(shape)
+
+    return run
+
+
+def _row_kernel(rule: Op, types: Sequence[TensorType], numbers: tuple[bool, ...]) -> Executable:
+    """The kernel of an elementwise op over rows, some operands of which are single numbers."""
+    n = Dim("n")
+
+    def graph() -> Graph:
+        b = Builder()
+        operands = []
+        for t, number in zip(types, numbers, strict=True):
+            v = b.input(t.with_shape() if number else t.with_shape(n))
+            operands.append(b.expand(v, shape=(n,), axes=()) if number else v)
+        return b.graph(b.apply(rule.name, operands))
+
+    return kernel_of((rule.name, *(t.dtype.name for t in types), numbers), graph)
 
 
 def _reduction(rule: Op, type: TensorType, result: TensorType, axes: tuple[int, ...]) -> Evaluator:

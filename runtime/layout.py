@@ -22,9 +22,6 @@ from intaglio.runtime.signature import Sizes
 
 LAYOUTS: Final = 64
 """Sizes whose layouts are remembered."""
-REUSED: Final = 1 << 16
-"""Bytes from which a result's memory is used again once its caller has dropped it: touching fresh
-pages costs more than most kernels."""
 ALIGNMENT: Final = 64
 KINDS: Final = {"input", "output", "temp", "constant", "packed", "host"}
 
@@ -36,7 +33,7 @@ class Result:
     slot: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    large: bool
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,7 @@ class Planner:
             if index not in self.updates:
                 spec = self.lowered.buffers[slot]
                 bytes = evaluate(spec.bytes, values)
-                results.append(Result(slot, shape(spec), spec.dtype.numpy, bytes >= REUSED))
+                results.append(Result(slot, shape(spec), spec.dtype.numpy, bytes))
         return Layout(
             tuple(values[name] for name in self.lowered.size_names),
             arena,

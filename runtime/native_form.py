@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import ctypes
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -21,11 +20,12 @@ from intaglio.compiler.lowered import BufferSpec, Lowered
 from intaglio.runtime.arrays import Array, address
 from intaglio.runtime.build import open_library
 from intaglio.runtime.hosts import FAILED, HostCalls
-from intaglio.runtime.layout import ALIGNMENT, Layout, Planner, Result
+from intaglio.runtime.layout import ALIGNMENT, Layout, Planner
 from intaglio.runtime.packed import Held, PackedOperands, PackedStates
 from intaglio.runtime.pool import WATCHED, Context, Entry, failure, with_moves
 from intaglio.runtime.settings import num_threads
 from intaglio.runtime.signature import Sizes
+from intaglio.runtime.spare import empty
 
 QUICK: Final = 1024
 """Sizes that are remembered as too quick for Ctrl-C to matter."""
@@ -71,7 +71,6 @@ class NativeForm:
         self._constants = [np.ascontiguousarray(a) for a in lowered.constants]
         self._frames: list[Frame] = []
         self.bare_frames: list[Frame] = []
-        self._spare: dict[int, Array] = {}
         self._timed: list[list[float]] | None = None
         self._quick: set[tuple[int, ...]] = set()
 
@@ -134,7 +133,7 @@ class NativeForm:
             table[slot] = address(arrays[k])
         results = []
         for result in layout.results:
-            array = self._reused(result) if result.large else np.empty(result.shape, result.dtype)
+            array = empty(result.shape, result.dtype, result.bytes)
             table[result.slot] = address(array)
             results.append(array)
         return results
@@ -156,20 +155,6 @@ class NativeForm:
         for slot, place in zip(self._packed_slots, held.addresses, strict=True):
             frame.table[slot] = place
         frame.held = held.serial
-
-    def _reused(self, result: Result) -> Array:
-        """Memory for a large result: that of the last one, if nobody else holds it any more."""
-        spare = self._spare.pop(result.slot, None)
-        usable = (
-            spare is not None
-            and sys.getrefcount(spare) == 2
-            and spare.shape == result.shape
-            and spare.flags.carray
-        )
-        array = spare if usable else np.empty(result.shape, result.dtype)
-        assert array is not None
-        self._spare[result.slot] = array
-        return array
 
     def _call(self, frame: Frame, key: tuple[int, ...]) -> None:
         context = frame.context

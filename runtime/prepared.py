@@ -17,6 +17,7 @@ from intaglio.runtime.native_form import Frame, NativeForm
 from intaglio.runtime.pool import failure
 from intaglio.runtime.settings import num_threads
 from intaglio.runtime.signature import Sizes
+from intaglio.runtime.spare import LARGE
 
 SMALL: Final = 1 << 12
 """Bytes of temporaries up to which a prepared call keeps memory of its own."""
@@ -79,7 +80,7 @@ class Prepared:
         if not form.is_plain or not form.is_quick(sizes):
             return False
         layout = form.planner.layout(sizes)
-        if any(result.large for result in layout.results):
+        if any(result.bytes >= LARGE for result in layout.results):
             return False
         return layout.arena.bytes == 0 or max(layout.arena.bytes, layout.scratch) <= SMALL
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from intaglio._composite import as_one
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ShapeError
 
 
+@as_one
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input @ weight.T + bias`. input: [..., i], weight: [o, i], bias: [o]; the result is [...,
     o]."""

@@ -4,6 +4,7 @@ all."""
 from __future__ import annotations
 
 import intaglio as ig
+from intaglio._composite import as_one
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, ShapeError
@@ -21,6 +22,7 @@ def _weighted(loss: Tensor, weight: Tensor | None, how: str) -> Tensor:
     return reduced(loss if weight is None else loss * weight, how, weight)
 
 
+@as_one
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -156,6 +158,7 @@ def _picked_backward(
 _picked = ig.custom_vjp(_picked_forward, _picked_backward)
 
 
+@as_one
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -194,6 +197,7 @@ def _class_axis(name: str, input: Tensor, target: Tensor) -> int:
     return axis
 
 
+@as_one
 def cross_entropy(
     input: Tensor,
     target: Tensor,

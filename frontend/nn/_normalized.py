@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import intaglio as ig
+from intaglio._composite import as_one
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dtypes import DType
@@ -65,6 +66,7 @@ def _softmax_dim(name: str, x: Tensor, dim: int | None) -> int:
     return dim % max(x.ndim, 1)
 
 
+@as_one
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
@@ -76,6 +78,7 @@ def softmax(
         return x - x + 1.0 if _is_trivial(x) else _as_tensor(_softmax(x, dim=axis))
 
 
+@as_one
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
@@ -122,8 +125,16 @@ def layer_norm(
     """(x - mean) / sqrt(var + eps) * weight + bias over the trailing `normalized_shape` (Ba et al.
     2016)."""
     dims = _trailing("layer_norm", input, normalized_shape)
+    return _layer_norm(input, weight, bias, len(dims), eps)
+
+
+@as_one
+def _layer_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, trailing: int, eps: float
+) -> Tensor:
     with entered("layer_norm"):
-        result = _as_tensor(standardize(input, dims=dims, eps=eps))
+        dims = tuple(range(x.ndim - trailing, x.ndim))
+        result = _as_tensor(standardize(x, dims=dims, eps=eps))
         result = result if weight is None else result * weight
         return result if bias is None else result + bias
 

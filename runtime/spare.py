@@ -1,0 +1,96 @@
+"""Memory for large results, used again: touching fresh pages costs more than most kernels.
+
+Arrays that were handed out are remembered by shape and dtype, the latest last, a bounded amount of
+them. One that nobody else holds any more (no tensor, view or export: all of these hold the array
+itself) is handed out again. What is remembered beyond the bound is forgotten, oldest first, and is
+then freed like any array."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import OrderedDict, deque
+from typing import Any, Final
+
+import numpy as np
+
+from intaglio.runtime.arrays import Array
+
+LARGE: Final = 1 << 16
+"""Bytes from which on memory is used again."""
+KEPT: Final = 256 << 20
+"""Bytes that are remembered at most."""
+ALIKE: Final = 8
+"""Arrays of one shape and dtype that are remembered at most, so that a search is short."""
+
+Key = tuple[tuple[int, ...], Any]
+
+_queues: Final[OrderedDict[Key, deque[Array]]] = OrderedDict()
+_bytes = 0
+_changing = threading.RLock()  # the collector may run a finalizer that comes here again
+
+
+def _unlocked() -> None:
+    global _changing
+    _changing = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_unlocked)  # another thread may have held it
+
+
+def _references(queue: deque[Array]) -> tuple[int, Array]:
+    """The oldest array, now the latest, and how many references to it are counted."""
+    array = queue.popleft()
+    queue.append(array)
+    return sys.getrefcount(array), array
+
+
+_ALONE: Final = _references(deque([np.empty(1)]))[0]
+"""What is counted for an array that nobody else holds."""
+
+
+def empty(shape: tuple[int, ...], dtype: Any, nbytes: int) -> Array:
+    """A dense array with any elements; of memory used before, where it is large."""
+    if not LARGE <= nbytes <= KEPT // 2:
+        return np.empty(shape, dtype)
+    key = (shape, dtype)
+    with _changing:
+        queue = _queues.get(key)
+        for _ in range(len(queue) if queue else 0):
+            assert queue is not None
+            count, array = _references(queue)
+            if count == _ALONE and _is_as_made(array, key):
+                return array
+    array = np.empty(shape, dtype)
+    _remember(key, array)
+    return array
+
+
+def _is_as_made(array: Array, key: Key) -> bool:
+    """Whether nobody changed the shape, the dtype or the flags."""
+    return array.flags.carray and (array.shape, array.dtype) == key
+
+
+def forget() -> None:
+    """Remember nothing: memory that nobody holds is freed."""
+    global _bytes
+    with _changing:
+        _queues.clear()
+        _bytes = 0
+
+
+def _remember(key: Key, array: Array) -> None:
+    global _bytes
+    with _changing:
+        queue = _queues.setdefault(key, deque())
+        _queues.move_to_end(key)
+        queue.append(array)
+        _bytes += array.nbytes
+        if len(queue) > ALIKE:
+            _bytes -= queue.popleft().nbytes
+        while _bytes > KEPT:
+            oldest, dropped = next(iter(_queues.items()))
+            _bytes -= dropped.popleft().nbytes
+            if not dropped:
+                del _queues[oldest]
