@@ -135,17 +135,7 @@ _FILLED: Final = (
 )  # fmt: skip
 
 # What a tensor here never is; `is_sparse` and so on are properties that say so.
-_NEVER: Final = (
-    "sparse",
-    "sparse_csr",
-    "quantized",
-    "meta",
-    "mps",
-    "xpu",
-    "xla",
-    "nested",
-    "mkldnn",
-)
+_NEVER: Final = "sparse sparse_csr quantized meta mps xpu xla nested mkldnn"
 
 _OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "__add__": elementwise.add, "__sub__": elementwise.sub, "__mul__": elementwise.mul,
