@@ -124,6 +124,8 @@ def count_rows(axes: Sequence[Axis]) -> Rows:
     """One variable that counts all positions of some axes, and their own variables made from it."""
     extent = product(tuple(a.extent for a in axes))
     variable = loop_variable("i", extent)
+    if extent == 0:
+        return Rows(variable, extent, tuple((axis.variable, 0) for axis in axes))
     binds: list[tuple[Dim, Size]] = []
     step: Size = 1
     for k, axis in reversed(list(enumerate(axes))):

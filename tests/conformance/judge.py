@@ -159,7 +159,7 @@ def told(op, s, result):
     if op.name not in TIES or s.kwargs.get("stable") or (s.args and isinstance(s.args[0], bool)) or not s.input.ndim:
         return result
     at = leaves(result)[-1]
-    at = torch.tensor(to_np(at)) if isinstance(at, ig.Tensor) else at
+    at = at if isinstance(at, torch.Tensor) else torch.tensor(np.array(to_np(at)))
     dim = s.kwargs.get("dim", s.args[TIES[op.name]] if len(s.args) > TIES[op.name] else -1)
     assert (torch.diff(at.sort(dim).values, dim=dim) > 0).all(), "a position is there twice"
     return (*leaves(result)[:-1], torch.gather(s.input.detach(), dim, at))

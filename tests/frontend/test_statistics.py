@@ -101,6 +101,12 @@ def test_search_in_rows_of_any_length() -> None:
         np.testing.assert_array_equal(found, np.searchsorted(edges, wanted[0]))
 
 
+def test_search_without_elements() -> None:
+    rows, order = np.zeros((2, 0)), np.zeros((2, 0), np.int64)
+    (made,) = same(lambda r, v, s: ig.searchsorted(r, v, sorter=s), rows, ROWS[:2], order)
+    assert made.shape == (2, 9) and not made.any()
+
+
 def test_nan_comes_last_in_a_search() -> None:
     edges = np.array([1.0, 2.0, np.nan, np.nan])
     for side in ("left", "right"):
