@@ -32,9 +32,9 @@ from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 
 
 @spelled
-def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+def vecdot(input: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The dot products of vectors along `dim`, other dimensions broadcast."""
-    return total(_products("vecdot", x, y), dim, dtype=x.dtype)
+    return total(_products("vecdot", input, y), dim, dtype=input.dtype)
 
 
 def _products(name: str, x: Tensor, y: Tensor) -> Tensor:

@@ -23,11 +23,6 @@ class MatrixOp(HostCall):
     only, as LAPACK has them; operands are copied to row-major order first, so that the same numbers
     always meet the same routine in the same layout."""
 
-    exact = "fiub"
-
-    def fold(self, arrays: Sequence[Array], **attributes: Any) -> None:
-        """Nothing is computed when compiling: an error would come without its call."""
-
 
 def check_matrices(op: MatrixOp, types: Sequence[TensorType], count: int, square: bool) -> None:
     """Refuse operands that are not f32 or f64 matrices of one dtype and one batch; the first is

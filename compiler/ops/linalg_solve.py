@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.compiler.dims import Size, holds, same_shape
+from intaglio.compiler.dims import compare, holds, same_shape
 from intaglio.compiler.errors import DTypeError, ShapeError
 from intaglio.compiler.op import Array, Ops, Sample, V
 from intaglio.compiler.ops import linalg_numpy as algorithms
@@ -254,7 +254,7 @@ class Pinv(MatrixOp):
         m = Matrices(g)
         d, yt = m.t(dy), m.t(y)
         rows, columns = m.shape(a)[-2:]
-        if holds_less(rows, columns):
+        if compare(rows, columns) in (-1, 0):
             left = m.mm(d, y)
             both = m.mm(left, yt)
             rest = m.mm(m.mm(yt, y), g.sub(d, m.mm(left, a)))
@@ -265,11 +265,6 @@ class Pinv(MatrixOp):
             rest = m.mm(m.mm(g.sub(d, m.mm(a, left)), y), yt)
             made = g.sub(g.sub(both, m.t(m.mm(left, y))), m.mm(m.mm(both, y), a))
         return [g.add(made, rest), None, None]
-
-
-def holds_less(rows: Size, columns: Size) -> bool:
-    """Whether a matrix is known to be no taller than wide."""
-    return isinstance(rows, int) and isinstance(columns, int) and rows <= columns
 
 
 class Det(MatrixOp):
