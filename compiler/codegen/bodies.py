@@ -52,6 +52,7 @@ class _Body:
     def text(self) -> str:
         """The body and the entry point."""
         self._items(self._lowered.timeline.items)
+        work = self._size(self._lowered.timeline.nanoseconds)
         return "\n".join(
             [
                 "IG_ONCE static int ig_f0_body(ig_worker *w, const void *args) {",
@@ -63,7 +64,7 @@ class _Body:
                 "}",
                 *self._head(),
                 "  const ig_args args = {buffers, dims, 0};",
-                self._small(),
+                f"  const int small = {work} < {WORTH_THREADS};",
                 "  return ctx->run(ctx, ig_f0_body, &args, small ? 1 : 0);",
                 "}",
                 "",
@@ -74,11 +75,6 @@ class _Body:
         """The head of the entry point."""
         head = "int ig_f0(const ig_ctx *ctx, void *const *buffers, const int64_t *dims)"
         return [f"{head};", f"{head} {{"]
-
-    def _small(self) -> str:
-        """Whether one thread is enough."""
-        work = self._size(self._lowered.timeline.nanoseconds)
-        return f"  const int small = {work} < {WORTH_THREADS};"
 
     def _line(self, text: str) -> None:
         self._lines.append("  " * self._depth + text)
@@ -189,9 +185,8 @@ class _Pieces(_Body):
                 "  void *const *const b = buffers;",
                 f"  int64_t rounds[{self._most}] = {{0}};",
                 "  const ig_piece args = {buffers, dims, rounds};",
-                self._small(),
                 "  int status = 0;",
-                "  (void)args; (void)small; (void)b;",
+                "  (void)args; (void)b;",
                 *self._lines,
                 "  return status;",
                 "}",
@@ -239,7 +234,8 @@ class _Pieces(_Body):
             )
         )
         self._lines, self._depth, self._rounds = outer, depth, rounds
-        self._line(f"status = ctx->run(ctx, {name}, &args, small ? 1 : 0);")
+        small = f"{bracketed(self._size(_work(items)))} < {WORTH_THREADS}"
+        self._line(f"status = ctx->run(ctx, {name}, &args, {small} ? 1 : 0);")
         self._line("if (status) return status;")
 
     def _outer_loop(self, loop: LoopStep) -> None:
@@ -269,3 +265,14 @@ class _Pieces(_Body):
         self._line("if (status) return status;")
         self._depth -= 1
         self._line("}")
+
+
+def _work(items: Sequence[Batch | LoopStep]) -> Size:
+    """Nanoseconds that steps take, roughly."""
+    total: Size = 0
+    for item in items:
+        if isinstance(item, Batch):
+            total = sum((call.nanoseconds for call in item.calls), start=total)
+        else:
+            total = total + _work(item.items) * item.length
+    return total
