@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 import intaglio as ig
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dtypes import DType
@@ -55,6 +56,7 @@ def _check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | N
         )
 
 
+@rounded_once
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -212,8 +214,8 @@ def multi_head_attention_forward(
             columns = padding.reshape(n, 1, 1, -1).expand(n, num_heads, 1, k.shape[1])
             columns = columns.reshape(rows, 1, k.shape[1])
             mask = columns if mask is None else mask + columns
-        scores = (q * math.sqrt(1.0 / width)) @ k.mT
-        shares = softmax(scores if mask is None else mask + scores, -1)
+        q = q * math.sqrt(1.0 / width)
+        shares = softmax(q @ k.mT if mask is None else ig.baddbmm(mask, q, k.mT), -1)
         shares = dropout(shares, dropout_p, training and dropout_p > 0.0)
         joined = (shares @ v).transpose(0, 1).reshape(-1, n, embed_dim_to_check)
         result = linear(joined, out_proj_weight, out_proj_bias)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import intaglio as ig
+from intaglio._halves import rounded_once, widened
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dims import product
@@ -104,8 +105,9 @@ def _update(running: Tensor | None, value: Tensor, momentum: Any) -> None:
     if running is None:
         return
     with ig.no_grad():
-        new = value.detach().to(running.dtype)
-        running.copy_(running * (1 - momentum) + new * momentum)
+        old = widened(running)
+        new = value.detach().to(old.dtype)
+        running.copy_(old * (1 - momentum) + new * momentum)
 
 
 def batch_norm(
@@ -126,6 +128,12 @@ def batch_norm(
     and the whole is one scale and one shift for each channel."""
     if input.ndim == 1 and isinstance(input.shape[0], int) and input.shape[0] == 0:
         return input * 1.0
+    if input.dtype.is_half:
+        wide = batch_norm(
+            widened(input), running_mean, running_var, widened(weight), widened(bias), training,
+            momentum, eps,
+        )  # fmt: skip
+        return wide.to(input.dtype)
     _check_channels(
         "batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight,
         bias=bias,
@@ -157,6 +165,7 @@ def _fixed(
     eps: float,
 ) -> Tensor:
     """By statistics that are known: one scale and one shift for each channel."""
+    mean, variance = widened(mean), widened(variance)
     scale = ig.rsqrt(variance + eps)
     scale = scale if weight is None else scale * weight
     shift = -mean * scale if bias is None else bias - mean * scale
@@ -175,6 +184,12 @@ def instance_norm(
 ) -> Tensor:
     """As `batch_norm`, with the statistics of each image's channel (Ulyanov et al. 2016). input:
     [n, c, ...]."""
+    if input.dtype.is_half:
+        wide = instance_norm(
+            widened(input), running_mean, running_var, widened(weight), widened(bias),
+            use_input_stats, momentum, eps,
+        )  # fmt: skip
+        return wide.to(input.dtype)
     _check_channels(
         "instance_norm", input, running_mean=running_mean, running_var=running_var, weight=weight,
         bias=bias,
@@ -205,6 +220,7 @@ def _track_instances(x: Tensor, mean: Tensor | None, variance: Tensor | None, m:
         _update(variance, _unbiased(spread, x.shape[2]), m)
 
 
+@rounded_once
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -228,6 +244,7 @@ def group_norm(
         return made if bias is None else made + _per_channel(bias, input.ndim)
 
 
+@rounded_once
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import intaglio as ig
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
@@ -149,6 +150,7 @@ def _padded(targets: Tensor, lengths: Tensor, given: Any, n: Any) -> Tensor:
     return ig.take_rows(targets, at.clamp(min=0, max=total - 1)) if total else at
 
 
+@rounded_once
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

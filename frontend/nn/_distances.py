@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import intaglio as ig
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, ShapeError
@@ -16,6 +17,7 @@ def at_least(x: Tensor, least: float) -> Tensor:
     return ig.where(x < least, least + (x - x.detach()), x)
 
 
+@rounded_once
 def normalize(
     input: Tensor,
     p: float = 2.0,
@@ -29,6 +31,7 @@ def normalize(
     return made if out is None else out.copy_(made)
 
 
+@rounded_once
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between x1 and x2 along `dim`, after broadcasting; lengths count as
     at least `eps`."""
@@ -40,6 +43,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         return ig.sum(first * second, dim)
 
 
+@rounded_once
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
@@ -48,6 +52,7 @@ def pairwise_distance(
         return ig.norm(x1 - x2 + eps, float(p), -1, keepdim)
 
 
+@rounded_once
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """norm_p of the difference of every pair of rows: f[n, d] to f[n (n - 1) / 2], in the order
     (0, 1), (0, 2), ..., (1, 2), ... The derivative at distance 0 is 0."""

@@ -37,9 +37,9 @@ def _alpha_dropped(
     """x with elements set to selu's lower limit by a mask of `shape`, then scaled and shifted so
     that mean 0 and variance 1 stay."""
     _check_probability(name, p)
-    floating(name, x)
     if not training or p == 0.0:
         return x
+    floating(name, x)
     with entered(name):
         if p == 1.0:
             return result(x, x * 0.0, inplace)

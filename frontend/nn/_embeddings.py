@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import intaglio as ig
+from intaglio._halves import widened
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
@@ -117,13 +118,14 @@ def embedding_bag(
     with entered("embedding_bag"):
         if max_norm is not None:
             _renormalize(weight, input, max_norm, norm_type)
-        rows = _rows(weight, input, None, scale_grad_by_freq)
+        rows = widened(_rows(weight, input, None, scale_grad_by_freq))
         if per_sample_weights is not None:
             rows = rows * per_sample_weights.unsqueeze(-1)
         counted = (input == input) if padding is None else (input != padding)
+        counted = counted.unsqueeze(-1)
         if offsets is None:
-            return _fixed_bags(rows, counted.unsqueeze(-1), mode)
-        return _bags(rows, counted.unsqueeze(-1), offsets, include_last_offset, mode)
+            return _fixed_bags(rows, counted, mode).to(weight.dtype)
+        return _bags(rows, counted, offsets, include_last_offset, mode).to(weight.dtype)
 
 
 def _check_bag(

@@ -92,6 +92,9 @@ def grid_sample(
     if padding_mode not in PADDINGS:
         raise ArgumentError(f"grid_sample: padding_mode is one of {PADDINGS}, not {padding_mode!r}")
     _check_grid("grid_sample", input, grid, mode)
+    if input.dtype.size < 4:  # places among many elements take more digits than two bytes hold
+        wide = grid_sample(input.float(), grid.float(), mode, padding_mode, align_corners)
+        return wide.to(input.dtype)
     rank, align = input.ndim - 2, bool(align_corners)
     sizes = tuple(input.shape[2:])
     with entered("grid_sample"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import intaglio as ig
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, ShapeError
@@ -12,6 +13,7 @@ from intaglio.nn._distances import at_least
 from intaglio.nn._reduction import reduced, reduction_of
 
 
+@rounded_once
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -33,6 +35,7 @@ def kl_div(
         return made / input.shape[0] if batch and input.ndim else made
 
 
+@rounded_once
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -56,6 +59,7 @@ def poisson_nll_loss(
         return reduced(loss, how)
 
 
+@rounded_once
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,

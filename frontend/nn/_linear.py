@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from intaglio._composite import as_one
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ShapeError
 
 
 @as_one
+@rounded_once
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input @ weight.T + bias`. input: [..., i], weight: [o, i], bias: [o]; the result is [...,
     o]."""
@@ -21,6 +23,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return product if bias is None else product + bias
 
 
+@rounded_once
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The sums over i and j of input1[..., i] weight[o, i, j] input2[..., j], plus bias[o]: [...,
     o]."""

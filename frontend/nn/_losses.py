@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import intaglio as ig
 from intaglio._composite import as_one
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, ShapeError
@@ -23,6 +24,7 @@ def _weighted(loss: Tensor, weight: Tensor | None, how: str) -> Tensor:
 
 
 @as_one
+@rounded_once
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -40,6 +42,7 @@ def mse_loss(
         return _weighted(difference * difference, weight, how)
 
 
+@rounded_once
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -55,6 +58,7 @@ def l1_loss(
         return _weighted(ig.abs(input - target), weight, how)
 
 
+@rounded_once
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -75,6 +79,7 @@ def smooth_l1_loss(
         return reduced(ig.where(distance < beta, near, distance - 0.5 * beta), how)
 
 
+@rounded_once
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -95,6 +100,7 @@ def huber_loss(
         return reduced(loss if weight is None else loss * weight, how)
 
 
+@rounded_once
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -159,6 +165,7 @@ _picked = ig.custom_vjp(_picked_forward, _picked_backward)
 
 
 @as_one
+@rounded_once
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -198,6 +205,7 @@ def _class_axis(name: str, input: Tensor, target: Tensor) -> int:
 
 
 @as_one
+@rounded_once
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -280,6 +288,7 @@ def _smoothed(
     return (1.0 - label_smoothing) * hard + spread * smooth
 
 
+@rounded_once
 def linear_cross_entropy(
     input: Tensor,
     linear_weight: Tensor,

@@ -117,8 +117,9 @@ def softmax_backward_data(
     grad_output: Tensor, output: Tensor, dim: int, input_dtype: DType
 ) -> Tensor:
     """The derivative of softmax by its output: output * (grad - sum(grad * output))."""
-    along = ig.sum(grad_output * output, dim, keepdim=True)
-    return ((grad_output - along) * output).to(input_dtype)
+    grad, y = (x.float() if x.dtype.size < 4 else x for x in (grad_output, output))
+    along = ig.sum(grad * y, dim, keepdim=True)
+    return ((grad - along) * y).to(input_dtype)
 
 
 _native_batch_norm_legit = native_batch_norm_legit

@@ -7,6 +7,7 @@ from typing import Any
 
 import intaglio as ig
 from intaglio._composite import as_one
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dtypes import DType
@@ -53,9 +54,9 @@ def _standardize_backward(
     return (scale * (dys[0] - ig.mean(dys[0], dims, keepdim=True) - ys[0] * along),)
 
 
-_softmax = ig.custom_vjp(_softmax_forward, _softmax_backward)
-_log_softmax = ig.custom_vjp(_log_softmax_forward, _log_softmax_backward)
-standardize = ig.custom_vjp(_standardize_forward, _standardize_backward)
+_softmax = rounded_once(ig.custom_vjp(_softmax_forward, _softmax_backward))
+_log_softmax = rounded_once(ig.custom_vjp(_log_softmax_forward, _log_softmax_backward))
+standardize = rounded_once(ig.custom_vjp(_standardize_forward, _standardize_backward))
 
 
 def _softmax_dim(name: str, x: Tensor, dim: int | None) -> int:
@@ -129,6 +130,7 @@ def layer_norm(
 
 
 @as_one
+@rounded_once
 def _layer_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, trailing: int, eps: float
 ) -> Tensor:
@@ -151,5 +153,10 @@ def rms_norm(
     if eps is None:
         eps = float(ig.finfo(input.dtype).eps)
     with entered("rms_norm"):
-        result = input * ig.rsqrt(ig.mean(input * input, dims, keepdim=True) + eps)
-        return result if weight is None else result * weight
+        return _rms_norm(input, weight, dims, eps)
+
+
+@rounded_once
+def _rms_norm(x: Tensor, weight: Tensor | None, dims: tuple[int, ...], eps: float) -> Tensor:
+    result = x * ig.rsqrt(ig.mean(x * x, dims, keepdim=True) + eps)
+    return result if weight is None else result * weight

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 import intaglio as ig
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
@@ -137,6 +138,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
         return ig.where(inside, 0.0, input)
 
 
+@rounded_once
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x drawn towards 0 by lambd, and 0 for |x| <= lambd."""
     floating("softshrink", input)
@@ -168,6 +170,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 # ------------------------------------------------------------------------------------- exponentials
 
 
+@rounded_once
 def _exponential(x: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
     """scale * x for x > 0, else scale * alpha * (exp(input_scale * x) - 1)."""
     low = ig.expm1(ig.where(x > 0, 0.0, x) * input_scale) * (alpha * scale)
@@ -197,6 +200,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         return result(input, _exponential(input, alpha, 1.0, 1.0 / alpha), inplace)
 
 
+@rounded_once
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
     floating("softplus", input)
@@ -206,6 +210,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
         return ig.where(high, input, ig.log1p(ig.exp(ig.where(high, 0.0, scaled))) / beta)
 
 
+@rounded_once
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)), without overflow."""
     floating("logsigmoid", input)
@@ -224,11 +229,13 @@ def tanh(input: Tensor) -> Tensor:
     return ig.tanh(input)
 
 
+@rounded_once
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
     return input - ig.tanh(input)
 
 
+@rounded_once
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
     return input / (ig.abs(input) + 1)
@@ -262,6 +269,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
         return result(input, _smooth.mish(input), inplace)
 
 
+@rounded_once
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a * sigmoid(b), a and b being the halves of the input along `dim` (Dauphin et al. 2017)."""
     floating("glu", input)

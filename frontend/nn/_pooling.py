@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import intaglio as ig
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dims import Dim
@@ -174,6 +175,7 @@ def max_unpool3d(
 # -------------------------------------------------------------------------------------------- means
 
 
+@rounded_once
 def _avg_pool(
     rank: int,
     input: Tensor,
@@ -260,6 +262,7 @@ def avg_pool3d(
     )
 
 
+@rounded_once
 def _lp_pool(
     rank: int, input: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool
 ) -> Tensor:
@@ -357,6 +360,7 @@ def _taken(x: Tensor, axis: int, rows: list[list[int]]) -> Tensor:
     return made.reshape(*x.shape[:axis], len(rows), len(rows[0]), *x.shape[axis + 1 :])
 
 
+@rounded_once
 def _adaptive_avg(rank: int, input: Tensor, output_size: Any) -> Tensor:
     name = f"adaptive_avg_pool{rank}d"
     out = _wanted(name, input, output_size, rank)

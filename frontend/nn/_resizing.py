@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import intaglio as ig
+from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.dims import Dim
@@ -19,6 +20,7 @@ _AREA = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)
 _MODES = "nearest, nearest-exact, area, linear (1), bilinear, bicubic, lanczos (2), trilinear (3)"
 
 
+@rounded_once
 def interpolate(
     input: Tensor,
     size: Any = None,

@@ -10,6 +10,7 @@ import math
 
 import intaglio as ig
 from intaglio._composite import as_one
+from intaglio._halves import rounded_once
 from intaglio._tensor import Tensor
 
 Tensors = tuple[Tensor, ...]
@@ -74,7 +75,7 @@ def _mish_backward(xs: Tensors, ys: Tensors, dys: Tensors) -> Tensors:
     return (dys[0] * (gate + x * ig.sigmoid(x) * (1.0 - gate * gate)),)
 
 
-gelu = as_one(ig.custom_vjp(_gelu_forward, _gelu_backward))
-gelu_tanh = as_one(ig.custom_vjp(_gelu_tanh_forward, _gelu_tanh_backward))
-silu = as_one(ig.custom_vjp(_silu_forward, _silu_backward))
-mish = as_one(ig.custom_vjp(_mish_forward, _mish_backward))
+gelu = as_one(rounded_once(ig.custom_vjp(_gelu_forward, _gelu_backward)))
+gelu_tanh = as_one(rounded_once(ig.custom_vjp(_gelu_tanh_forward, _gelu_tanh_backward)))
+silu = as_one(rounded_once(ig.custom_vjp(_silu_forward, _silu_backward)))
+mish = as_one(rounded_once(ig.custom_vjp(_mish_forward, _mish_backward)))
