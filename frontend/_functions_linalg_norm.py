@@ -17,8 +17,9 @@ from intaglio._functions_linalg import check_float, check_matrix, inv_ex
 from intaglio._functions_linalg_factor import svdvals
 from intaglio._functions_movement import permute, unsqueeze
 from intaglio._functions_reduce import amax, amin, axes_of, axis_of, sum as total
+from intaglio._halves import rounded_once
 from intaglio._promote import broadcast_shapes, cast, expand_to, spelled
-from intaglio.compiler.dtypes import DType
+from intaglio.compiler.dtypes import DType, float32
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 
 Dims = int | Sequence[int] | None
@@ -58,6 +59,7 @@ def _root(x: Tensor, p: float) -> Tensor:
 
 
 @spelled
+@rounded_once
 def vector_norm(
     input: Tensor,
     ord: Any = 2,
@@ -71,6 +73,8 @@ def vector_norm(
     if not _is_number(ord):
         raise ArgumentError(f"vector_norm: ord is a number, not {ord!r}")
     x = _in_dtype("vector_norm", input, dtype)
+    if x.dtype.size < 4:  # squares of halves overflow
+        return cast(vector_norm(cast(x, float32), ord, dim, keepdim), x.dtype)
     axes = axes_of("vector_norm", x, dim)
     if (ord < 0 or ord == math.inf) and any(x.shape[a] == 0 for a in axes):
         raise ShapeError(
@@ -100,6 +104,7 @@ def _two_axes(name: str, x: Tensor, dim: Any) -> tuple[int, int]:
 
 
 @spelled
+@rounded_once
 def matrix_norm(
     A: Tensor,
     ord: Any = "fro",
@@ -212,6 +217,7 @@ _COMPUTE_MODES = (
 )
 
 
+@rounded_once
 def cdist(
     x1: Tensor,
     x2: Tensor,

@@ -39,11 +39,11 @@ class _Checked(MatrixOp):
 
     def finished(self, made: Array, info: Array, check: bool) -> tuple[Array, Array]:
         """The results, or the error."""
-        if check and info.any():
-            raise failed(self, info, "it is singular: pivot {} is exactly zero")
-        bad = info != 0
-        if bad.any():
-            made = np.where(bad[..., None, None], made.dtype.type(np.nan), made)
+        if info.any():
+            if check:
+                raise failed(self, info, "it is singular: pivot {} is exactly zero")
+            bad = (info != 0)[..., None, None]
+            made = np.where(bad, made.dtype.type(np.nan), made)
         return np.ascontiguousarray(made), info
 
 

@@ -36,6 +36,12 @@ def test_matrix_norms(order, dim):
     np.testing.assert_allclose(kept.numpy(), np.linalg.norm(X, order, dim, keepdims=True))
 
 
+def test_norms_of_halves_do_not_overflow():
+    made = linalg.vector_norm(ig.full((4,), 300.0, dtype=ig.float16))
+    assert made.dtype is ig.float16
+    assert made.item() == 600
+
+
 def test_which_norm_is_meant():
     matrix, vector = ig.tensor(X[0]), ig.tensor(X[0, 0])
     assert linalg.norm(matrix, 2).item() == pytest.approx(np.linalg.norm(X[0], 2))
