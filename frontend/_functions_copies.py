@@ -202,7 +202,10 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     select(input, axis, index)  # which checks the index
     size = input.shape[axis]
     at = index + size if isinstance(index, int) and index < 0 else index
-    return slice_scatter(input, unsqueeze(src, axis), axis, at, at + 1)
+    starts = tuple(at if k == axis else 0 for k in range(input.ndim))
+    stops = tuple(at + 1 if k == axis else n for k, n in enumerate(input.shape))
+    part = cast(unsqueeze(src, axis), input.dtype)
+    return slice_update(input, part, starts, stops, (1,) * input.ndim)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:

@@ -26,7 +26,7 @@ from intaglio._functions_movement import (
 from intaglio._functions_reduce import axis_of
 from intaglio._kind import kind_of
 from intaglio._promote import as_tensor_like, cast, number_dtype, result_type, spelled
-from intaglio.compiler.dims import Dim
+from intaglio.compiler.dims import Dim, maximum, minimum
 from intaglio.compiler.dtypes import int64
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 
@@ -196,11 +196,11 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         base, extra = divmod(size, wanted)
         parts = [base + (k < extra) for k in range(wanted)]
         return split(input, parts, axis)
-    cuts = [builtins.min(c if c >= 0 else builtins.max(c + size, 0), size) for c in wanted]
+    cuts = [minimum(c if c >= 0 else maximum(c + size, 0), size) for c in wanted]
     ends = [*cuts, size]
     starts = [0, *cuts]
     return tuple(
-        narrow(input, axis, a, builtins.max(b - a, 0)) for a, b in zip(starts, ends, strict=True)
+        narrow(input, axis, a, maximum(b - a, 0)) for a, b in zip(starts, ends, strict=True)
     )
 
 
