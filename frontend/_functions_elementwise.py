@@ -11,9 +11,11 @@ from intaglio._apply import apply, binary, full, one, unary
 from intaglio._composite import as_one_of
 from intaglio._core import Tensor
 from intaglio._custom import custom_vjp
+from intaglio._halves import rounded_once
 from intaglio._promote import (
     as_tensor_like,
     cast,
+    check_numbers,
     common,
     float_dtype,
     into,
@@ -197,6 +199,7 @@ subtract = sub
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha * input."""
+    check_numbers("rsub", (input, other), "second")
     return sub(other, input, alpha=alpha)
 
 
@@ -406,19 +409,23 @@ clip = clamp
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """input, at least min."""
+    check_numbers("clamp_min", (input, min), "second")
     return clamp(input, min=min)
 
 
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """input, at most max."""
+    check_numbers("clamp_max", (input, max), "second")
     return clamp(input, max=max)
 
 
+@rounded_once
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """input + weight * (end - input)."""
     return add(input, mul(weight, sub(end, input)))
 
 
+@rounded_once
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
     product = mul(tensor1, tensor2)
@@ -427,6 +434,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     )
 
 
+@rounded_once
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2."""
     quotient = div(tensor1, tensor2)
@@ -435,12 +443,14 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     )
 
 
+@rounded_once
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """sqrt(input^2 + other^2)."""
     a, b = pair("hypot", input, other, numbers="none")
     return sqrt(add(mul(a, a), mul(b, b)))
 
 
+@rounded_once
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(exp(input) + exp(other)), without overflow."""
     a, b = pair("logaddexp", input, other, numbers="none")
@@ -454,6 +464,7 @@ def zeros_like_kind(x: Tensor) -> Tensor:
     return full(0, x._kind)
 
 
+@rounded_once
 def asinh(input: Tensor) -> Tensor:
     """The inverse of sinh, accurate near 0."""
     x = to_float(input)
@@ -462,6 +473,7 @@ def asinh(input: Tensor) -> Tensor:
     return where(x < 0, neg(made), made)
 
 
+@rounded_once
 def acosh(input: Tensor) -> Tensor:
     """The inverse of cosh, for x >= 1."""
     x = to_float(input)
@@ -469,6 +481,7 @@ def acosh(input: Tensor) -> Tensor:
     return log1p(add(less, sqrt(mul(less, add(x, 1.0)))))
 
 
+@rounded_once
 def atanh(input: Tensor) -> Tensor:
     """The inverse of tanh, for |x| <= 1."""
     x = to_float(input)
@@ -488,6 +501,7 @@ def rad2deg(input: Tensor) -> Tensor:
     return mul(to_float(input), 180 / math.pi)
 
 
+@rounded_once
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)), x limited to eps .. 1 - eps when given."""
     x = to_float(input)

@@ -12,6 +12,7 @@ from intaglio._functions_diagonal import diagonal
 from intaglio._functions_elementwise import mul
 from intaglio._functions_movement import permute, reshape
 from intaglio._functions_reduce import sum as total
+from intaglio._halves import rounded_once
 from intaglio._kind import kind_of
 from intaglio._promote import broadcast_shapes, cast, expand_to, result_type
 from intaglio.compiler.dims import Dim, product
@@ -126,16 +127,19 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 ger = outer
 
 
+@rounded_once
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2)."""
     return _added(input, mm(mat1, mat2), beta, alpha)
 
 
+@rounded_once
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (mat @ vec)."""
     return _added(input, mv(mat, vec), beta, alpha)
 
 
+@rounded_once
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2)."""
     if input.dtype.kind != "f" and any(isinstance(x, float) for x in (beta, alpha)):
@@ -145,6 +149,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     return _added(input, outer(vec1, vec2), beta, alpha)
 
 
+@rounded_once
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
@@ -155,7 +160,12 @@ def baddbmm(
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
-    """beta * input + alpha * the sum of the batch's products."""
+    """beta * input + alpha * the sum of the batch's products. Short floats are rounded after each
+    product that is added."""
+    if input.dtype.is_half and isinstance(batch1.shape[0], int) and batch1.ndim == 3:
+        for a, b in zip(batch1.unbind(0), batch2.unbind(0), strict=True):
+            input, beta = addmm(input, a, b, beta=beta, alpha=alpha), 1
+        return input
     return _added(input, total(bmm(batch1, batch2), 0, dtype=input.dtype), beta, alpha)
 
 

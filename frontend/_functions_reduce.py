@@ -11,6 +11,7 @@ from intaglio._apply import apply, full, one
 from intaglio._core import Tensor
 from intaglio._functions_compare import truth
 from intaglio._functions_elementwise import exp, log, maximum, minimum, sqrt, where
+from intaglio._halves import rounded_once
 from intaglio._kind import kind_of
 from intaglio._promote import cast, expand_to, size_tensor, spelled, to_float
 from intaglio.compiler.dims import Dim, Size, product
@@ -115,6 +116,7 @@ def over(x: Tensor, count: Size) -> Tensor:
 
 
 @spelled
+@rounded_once
 def mean(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -134,6 +136,7 @@ def _correction(unbiased: bool | None, correction: Any) -> Any:
 
 
 @spelled
+@rounded_once
 def var(
     input: Tensor,
     dim: Any = None,
@@ -162,6 +165,7 @@ def var(
 
 
 @spelled
+@rounded_once
 def std(
     input: Tensor,
     dim: Any = None,
@@ -176,6 +180,7 @@ def std(
 
 
 @spelled
+@rounded_once
 def var_mean(
     input: Tensor,
     dim: Any = None,
@@ -192,6 +197,7 @@ def var_mean(
 
 
 @spelled
+@rounded_once
 def std_mean(
     input: Tensor,
     dim: Any = None,
@@ -307,6 +313,7 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
 
 
 @spelled
+@rounded_once
 def nansum(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -316,6 +323,7 @@ def nansum(
 
 
 @spelled
+@rounded_once
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The mean of the elements that are not NaN."""
     there = cast(input == input, input.dtype)
@@ -323,6 +331,7 @@ def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 
 @spelled
+@rounded_once
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))), shifted by the largest element so that it does not overflow."""
     x = to_float(input)
@@ -336,6 +345,7 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 
 
 @spelled
+@rounded_once
 def norm(
     input: Tensor,
     p: Any = "fro",
@@ -355,6 +365,7 @@ def norm(
     return vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim)
 
 
+@rounded_once
 def dist(input: Tensor, other: Tensor, p: float = 2.0) -> Tensor:
     """The p-norm of the difference."""
     return norm(input - other, p)

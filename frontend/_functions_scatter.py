@@ -14,6 +14,7 @@ from intaglio._functions_elementwise import where
 from intaglio._functions_index import aligned, checked_index
 from intaglio._functions_movement import narrow, reshape
 from intaglio._functions_reduce import axis_of
+from intaglio._halves import rounded_once
 from intaglio._inplace import slice_update
 from intaglio._kind import kind_of
 from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, spelled
@@ -93,6 +94,7 @@ def scatter(
 
 
 @spelled
+@rounded_once
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
@@ -164,6 +166,7 @@ def _slices(name: str, x: Tensor, dim: int, index: Tensor, source: Any) -> tuple
 
 
 @spelled
+@rounded_once
 def index_reduce(
     input: Tensor,
     dim: int,

@@ -19,6 +19,7 @@ from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import uint8
 from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.op import Builder, Op
+from intaglio.compiler.ops.convert import Cast
 from intaglio.compiler.ops.convolution import Convolution
 from intaglio.compiler.ops.elementwise import Elementwise
 from intaglio.compiler.ops.matmul import Matmul
@@ -40,8 +41,8 @@ def kernel_evaluator(
     attributes: Mapping[str, Any],
 ) -> Evaluator:
     """The evaluator that runs the op's own kernel for operands of these types."""
-    if isinstance(rule, Elementwise):
-        return _elementwise(rule, types, results[0])
+    if isinstance(rule, Elementwise | Cast):
+        return _elementwise(rule, types, results[0], attributes)
     if getattr(rule, "flat", False):
         return _flat(rule, types, results[0], attributes)
     if isinstance(rule, Reduction):
@@ -91,10 +92,12 @@ def _flat(
     return run
 
 
-def _elementwise(rule: Op, types: Sequence[TensorType], result: TensorType) -> Evaluator:
+def _elementwise(
+    rule: Op, types: Sequence[TensorType], result: TensorType, attributes: Mapping[str, Any]
+) -> Evaluator:
     row = [t.with_shape(Dim("n")) for t in types]
-    key = (rule.name, *(t.dtype.name for t in types))
-    kernel = kernel_of(key, lambda: _one(rule, row, {}))
+    key = (rule.name, *(t.dtype.name for t in types), *attributes.values())
+    kernel = kernel_of(key, lambda: _one(rule, row, attributes))
     shape: tuple[Any, ...] = result.shape
     dtype, length = result.dtype.numpy, _count(shape)
     nbytes = length * dtype.itemsize
