@@ -185,22 +185,16 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         abs as abs,
         absolute as absolute,
         acos as acos,
-        acosh as acosh,
         add as add,
         addcdiv as addcdiv,
         addcmul as addcmul,
         arccos as arccos,
-        arccosh as arccosh,
         arcsin as arcsin,
-        arcsinh as arcsinh,
         arctan as arctan,
         arctan2 as arctan2,
-        arctanh as arctanh,
         asin as asin,
-        asinh as asinh,
         atan as atan,
         atan2 as atan2,
-        atanh as atanh,
         ceil as ceil,
         clamp as clamp,
         clamp_max as clamp_max,
@@ -225,7 +219,6 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         fmin as fmin,
         fmod as fmod,
         frac as frac,
-        hypot as hypot,
         isfinite as isfinite,
         isinf as isinf,
         isnan as isnan,
@@ -234,7 +227,6 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         log10 as log10,
         log1p as log1p,
         log2 as log2,
-        logaddexp as logaddexp,
         logit as logit,
         maximum as maximum,
         minimum as minimum,
@@ -474,7 +466,6 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         isreal as isreal,
         lcm as lcm,
         ldexp as ldexp,
-        logaddexp2 as logaddexp2,
         nextafter as nextafter,
         real as real,
         resolve_conj as resolve_conj,
@@ -602,6 +593,17 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
     from intaglio._functions_special_incomplete import (
         igamma as igamma,
         igammac as igammac,
+    )
+    from intaglio._functions_special_logs import (
+        acosh as acosh,
+        arccosh as arccosh,
+        arcsinh as arcsinh,
+        arctanh as arctanh,
+        asinh as asinh,
+        atanh as atanh,
+        hypot as hypot,
+        logaddexp as logaddexp,
+        logaddexp2 as logaddexp2,
     )
     from intaglio._functions_special_modified import i0 as i0
     from intaglio._functions_statistics import (
@@ -805,10 +807,10 @@ _NAMES: dict[str, str] = {
         argwhere bincount masked_select nonzero nonzero_static unique unique_consecutive""",
     "intaglio._functions_segment": "segment_reduce",
     "intaglio._functions_elementwise": """
-        abs absolute acos acosh add addcdiv addcmul arccos arccosh arcsin arcsinh arctan arctan2
-        arctanh asin asinh atan atan2 atanh ceil clamp clamp_max clamp_min clip copysign cos
+        abs absolute acos add addcdiv addcmul arccos arcsin arctan arctan2
+        asin atan atan2 ceil clamp clamp_max clamp_min clip copysign cos
         cosh deg2rad div divide erf erfc exp exp2 expm1 fix float_power floor floor_divide fmax
-        fmin fmod frac hypot isfinite isinf isnan lerp log log10 log1p log2 logaddexp logit
+        fmin fmod frac isfinite isinf isnan lerp log log10 log1p log2 logit
         maximum minimum mul multiply nan_to_num neg negative positive pow rad2deg reciprocal
         relu remainder round rsqrt rsub sgn sigmoid sign sin sinh sqrt square stop_gradient sub
         subtract tan tanh true_divide trunc where""",
@@ -857,9 +859,11 @@ _NAMES: dict[str, str] = {
     "intaglio._functions_special_erf": "erfinv xlogy",
     "intaglio._functions_number": """
         angle conj conj_physical frexp gcd heaviside imag isneginf isposinf isreal lcm ldexp
-        logaddexp2 nextafter real resolve_conj resolve_neg signbit sinc""",
+        nextafter real resolve_conj resolve_neg signbit sinc""",
     "intaglio._functions_special_modified": "i0",
     "intaglio._functions_special_incomplete": "igamma igammac",
+    "intaglio._functions_special_logs": """
+        acosh arccosh arcsinh arctanh asinh atanh hypot logaddexp logaddexp2""",
     "intaglio._functions_sort": "argsort kthvalue median msort sort topk",
     "intaglio._jit": "jit",
     "intaglio._kind": "Size",

@@ -304,7 +304,8 @@ def _pow(input: Any, exponent: Any) -> Tensor:
 
 
 def _integer_pow(base: Tensor, exponent: Tensor) -> Tensor:
-    """By squaring, over the six bits that matter before everything but 0, 1 and -1 overflows."""
+    """By squaring, bit by bit; to negative powers only 1 and -1 give integers, the others 0."""
+    units, last = base, exponent
     result = full(1, base._kind)
     bit = full(1, base._kind)
     for _ in range(base.dtype.size * 8 - (base.dtype.kind == "i")):
@@ -312,7 +313,10 @@ def _integer_pow(base: Tensor, exponent: Tensor) -> Tensor:
         result = apply("where", (odd, apply("mul", (result, base))[0], result))[0]
         base = apply("mul", (base, base))[0]
         exponent = apply("shr", (exponent, bit))[0]
-    return result
+    if units.dtype.kind == "u":
+        return result
+    turned = where((last & 1) == 1, units, units * units)
+    return where(last < 0, where(abs(units) == 1, turned, 0), result)
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:
@@ -443,52 +447,9 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     )
 
 
-@rounded_once
-def hypot(input: Tensor, other: Tensor) -> Tensor:
-    """sqrt(input^2 + other^2)."""
-    a, b = pair("hypot", input, other, numbers="none")
-    return sqrt(add(mul(a, a), mul(b, b)))
-
-
-@rounded_once
-def logaddexp(input: Tensor, other: Tensor) -> Tensor:
-    """log(exp(input) + exp(other)), without overflow."""
-    a, b = pair("logaddexp", input, other, numbers="none")
-    top = maximum(a, b).detach()
-    top = where(isinf(top), zeros_like_kind(top), top)
-    return add(log(add(exp(sub(a, top)), exp(sub(b, top)))), top)
-
-
 def zeros_like_kind(x: Tensor) -> Tensor:
     """Zeros of the same dtype and shape, taking no memory."""
     return full(0, x._kind)
-
-
-@rounded_once
-def asinh(input: Tensor) -> Tensor:
-    """The inverse of sinh, accurate near 0."""
-    x = to_float(input)
-    size = abs(x)
-    made = log1p(add(size, div(mul(x, x), add(1.0, sqrt(add(mul(x, x), 1.0))))))
-    return where(x < 0, neg(made), made)
-
-
-@rounded_once
-def acosh(input: Tensor) -> Tensor:
-    """The inverse of cosh, for x >= 1."""
-    x = to_float(input)
-    less = sub(x, 1.0)
-    return log1p(add(less, sqrt(mul(less, add(x, 1.0)))))
-
-
-@rounded_once
-def atanh(input: Tensor) -> Tensor:
-    """The inverse of tanh, for |x| <= 1."""
-    x = to_float(input)
-    return mul(sub(log1p(x), log1p(neg(x))), 0.5)
-
-
-arcsinh, arccosh, arctanh = asinh, acosh, atanh
 
 
 def deg2rad(input: Tensor) -> Tensor:

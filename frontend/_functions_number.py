@@ -13,27 +13,19 @@ from intaglio._core import Tensor
 from intaglio._custom import custom_vjp
 from intaglio._functions_elementwise import (
     abs,
-    add,
     copysign,
     cos,
-    exp2,
     floor_divide,
-    isinf,
-    log2,
-    maximum,
     mul,
     pow,
     round,
     sin,
-    sub,
     where,
-    zeros_like_kind,
 )
 from intaglio._functions_scan import scan
 from intaglio._functions_special import (
     Tensors,
     chosen,
-    float_pair,
     polynomial,
     special_function,
     wide,
@@ -233,7 +225,7 @@ def sine_over(t: Tensor, sine: Tensor) -> Tensor:
     """sin(t) / t, by its series near 0."""
     near = abs(t) < 0.5
     small = chosen(near, t, 0.0)
-    return where(near, polynomial(small * small, _SINC), sine / chosen(near, 1.0, t))
+    return where(near, polynomial(small * small, _SINC), sine / where(near, 1.0, t))
 
 
 def sine_over_slope(t: Tensor, sine: Tensor, cosine: Tensor) -> Tensor:
@@ -259,12 +251,3 @@ def _sinc_slope(x: Tensor, y: Tensor) -> Tensor:
 
 
 sinc = special_function(_sinc_formula, _sinc_slope, "sinc", "sin(pi x) / (pi x), 1 at 0.")
-
-
-def logaddexp2(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """log2(2^input + 2^other), without overflow."""
-    a, b = float_pair("logaddexp2", input, other, "none")
-    top = maximum(a, b).detach()
-    top = where(isinf(top), zeros_like_kind(top), top)
-    made = add(log2(add(exp2(sub(a, top)), exp2(sub(b, top)))), top)
-    return _written(out, made)

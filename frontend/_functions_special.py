@@ -83,10 +83,14 @@ def special_function(formula: Formula, slope: Formula, name: str, text: str) -> 
 
 
 def special_function2(
-    formula: Formula, slopes: Callable[[Tensor, Tensor], Tensors], name: str, text: str
+    formula: Formula,
+    slopes: Callable[[Tensor, Tensor], Tensors],
+    name: str,
+    text: str,
+    numbers: str = "one",
 ) -> Formula:
     """The public function of two real operands: `formula(a, b)`, and `slopes(a, b)` its two
-    derivatives."""
+    derivatives. `numbers`: see `check_numbers`."""
 
     def forward(a: Tensor, b: Tensor) -> Tensor:
         return cast(formula(wide(a), wide(b)), a.dtype)
@@ -98,7 +102,7 @@ def special_function2(
     run = custom_vjp(forward, backward, name)
 
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-        made: Tensor = run(*float_pair(name, input, other))
+        made: Tensor = run(*float_pair(name, input, other, numbers))
         return made if out is None else into(out, made)
 
     return documented(call, name, text)
@@ -111,6 +115,7 @@ def derivative(formula: Formula, xs: Tensors, k: int) -> Tensor:
         mine[k].requires_grad_(True)
         made = formula(*mine)
         (slope,) = grad(made, (mine[k],), full(1.0, made._kind))
+    assert slope is not None, "every operand of a formula takes part in it"
     return slope
 
 

@@ -140,7 +140,7 @@ def log_ndtr_formula(x: Tensor) -> Tensor:
     low = x < -1.0
     a = chosen(low, x, -1.0) * -_SQRT_HALF
     below = log(0.5 * _erfcx_positive(a)) - a * a
-    return where(low, below, log1p(-0.5 * erfc(chosen(low, 0.0, x) * _SQRT_HALF)))
+    return where(low, below, log1p(-0.5 * erfc(where(low, 0.0, x) * _SQRT_HALF)))
 
 
 def _log_ndtr_slope(x: Tensor, y: Tensor) -> Tensor:

@@ -94,8 +94,10 @@ def log_gamma(x: Tensor) -> Tensor:
     positive = _positive(a)
     n = chosen(below, a, 0.5)
     sine = abs(sin(math.pi * (n - round(n))))
+    tiny = a < 1e-18  # there both signs have -log a
+    sine = where(tiny, 1.0, sine)
     mirrored = log(math.pi / sine) - log(chosen(below, a, 1.0)) - positive
-    made = where(below, mirrored, positive)
+    made = where(below & ~tiny, mirrored, positive)
     return where(abs(x) == math.inf, math.inf, where(isnan(x), x, made))
 
 

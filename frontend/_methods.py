@@ -35,6 +35,7 @@ from intaglio import (
     _functions_special_erf as normal,
     _functions_special_gamma as gamma,
     _functions_special_incomplete as incomplete,
+    _functions_special_logs as logs,
     _functions_special_modified as modified,
     _functions_statistics as statistics,
     _functions_strided as striding,
@@ -59,16 +60,15 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
         reciprocal floor ceil trunc fix round neg negative positive abs
         absolute sign sgn square relu frac add sub subtract mul multiply div divide true_divide
         floor_divide remainder fmod pow float_power atan2 arctan2 copysign maximum minimum fmax fmin
-        clamp clip clamp_min clamp_max lerp addcmul addcdiv hypot logaddexp asinh acosh atanh
-        arcsinh arccosh arctanh
-        deg2rad rad2deg logit
+        clamp clip clamp_min clamp_max lerp addcmul addcdiv deg2rad rad2deg logit
         isnan isinf isfinite nan_to_num stop_gradient"""),
     (number, """
         angle conj conj_physical frexp gcd heaviside isneginf isposinf isreal lcm ldexp
-        logaddexp2 nextafter resolve_conj resolve_neg signbit sinc"""),
+        nextafter resolve_conj resolve_neg signbit sinc"""),
     (gamma, "digamma lgamma mvlgamma"),
     (modified, "i0"),
     (incomplete, "igamma igammac"),
+    (logs, "acosh arccosh arcsinh arctanh asinh atanh hypot logaddexp logaddexp2"),
     (normal, "erfinv xlogy"),
     (compare, """
         eq ne not_equal lt less le less_equal gt greater ge greater_equal equal isclose allclose

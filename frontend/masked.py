@@ -14,6 +14,7 @@ from intaglio import (
     _functions_elementwise as elementwise,
     _functions_prefix as prefix,
     _functions_reduce as reduce,
+    _functions_special_logs as logs,
 )
 from intaglio._apply import full
 from intaglio._core import Tensor
@@ -293,7 +294,7 @@ def logaddexp(
     """log(exp(input) + exp(other)) with -inf for what the masks hold back."""
     a = _filled("logaddexp", input, input_mask, -math.inf)
     b = _filled("logaddexp", other, other_mask, -math.inf)
-    return _as(elementwise.logaddexp(a, b), dtype or input.dtype)
+    return _as(logs.logaddexp(a, b), dtype or input.dtype)
 
 
 def _shares(
