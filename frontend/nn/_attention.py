@@ -23,6 +23,7 @@ class MultiheadAttention(Module):
 
     With equal sizes the three input projections are one weight, `in_proj_weight`: [3 * embed_dim,
     embed_dim]; with `kdim` or `vdim` they are `q_proj_weight`, `k_proj_weight` and `v_proj_weight`.
+    `add_bias_kv` trains one more key and value, `add_zero_attn` adds one of zeros.
     """
 
     def __init__(
@@ -44,8 +45,6 @@ class MultiheadAttention(Module):
             raise ArgumentError(
                 f"MultiheadAttention: {embed_dim} features do not divide into {num_heads} heads"
             )
-        if add_bias_kv or add_zero_attn:
-            raise ArgumentError("MultiheadAttention: add_bias_kv and add_zero_attn are not there")
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
@@ -61,6 +60,12 @@ class MultiheadAttention(Module):
         shift = Parameter(ig.zeros((3 * embed_dim,), **made)) if bias else None
         self.register_parameter("in_proj_bias", shift)
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **made)
+        self.add_zero_attn = add_zero_attn
+        for name in ("bias_k", "bias_v"):
+            row = Parameter(ig.empty((1, 1, embed_dim), **made)) if add_bias_kv else None
+            self.register_parameter(name, row)
+            if row is not None:
+                init.xavier_normal_(row)
         for name in ("in_proj_weight", *sizes):
             if getattr(self, name) is not None:
                 init.xavier_uniform_(getattr(self, name))
@@ -99,6 +104,11 @@ class MultiheadAttention(Module):
         Returns the result, of the query's shape, and the weights [b, l, s] (per head [b, h, l, s]
         unless averaged; None unless `need_weights`). `is_causal` is a hint that goes with
         `attn_mask`."""
+        if self.bias_k is not None or self.add_zero_attn:
+            masks = (key_padding_mask, attn_mask)
+            return self._with_more_keys(
+                query, key, value, *masks, need_weights, average_attn_weights, is_causal
+            )
         same = query is key and key is value
         unbatched, sequence_first = query.ndim == 2, not self.batch_first
         arranged = [_batch_first(x, unbatched, sequence_first) for x in (query, key, value)]
@@ -125,6 +135,47 @@ class MultiheadAttention(Module):
         if unbatched:
             return result.squeeze(0), None if weights is None else weights.squeeze(0)
         return result.transpose(0, 1) if sequence_first else result, weights
+
+    def _with_more_keys(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None,
+        attn_mask: Tensor | None,
+        need_weights: bool,
+        average_attn_weights: bool,
+        is_causal: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `forward`, with the trained key and value, or the zeros, behind all others."""
+        swap = self.batch_first and query.ndim == 3
+        q, k, v = (x.transpose(0, 1) if swap else x for x in (query, key, value))
+        made, weights = F.multi_head_attention_forward(
+            q,
+            k,
+            v,
+            self.embed_dim,
+            self.num_heads,
+            self.in_proj_weight,
+            self.in_proj_bias,
+            self.bias_k,
+            self.bias_v,
+            self.add_zero_attn,
+            self.dropout,
+            self.out_proj.weight,
+            self.out_proj.bias,
+            self.training,
+            key_padding_mask,
+            need_weights,
+            attn_mask,
+            self.in_proj_weight is None,
+            self.q_proj_weight,
+            self.k_proj_weight,
+            self.v_proj_weight,
+            average_attn_weights=average_attn_weights,
+            is_causal=is_causal,
+        )
+        return made.transpose(0, 1) if swap else made, weights
 
 
 def _batch_first(x: Tensor, unbatched: bool, sequence_first: bool) -> Tensor:

@@ -142,3 +142,22 @@ def test_heads(single):
         return y.sum(-1) + weights[..., 0].sum()
 
     beside_torch(call, *arrays)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"add_bias_kv": True}, {"add_zero_attn": True, "batch_first": True, "bias": False},
+        {"add_bias_kv": True, "kdim": 6, "vdim": 4},
+    ],
+)  # fmt: skip
+def test_layers_with_more_keys(options):
+    theirs = torch.nn.MultiheadAttention(8, 2, dtype=torch.float64, **options)
+    ours = ig.nn.MultiheadAttention(8, 2, dtype=ig.float64, **options)
+    state = theirs.state_dict().items()
+    ours.load_state_dict({name: ig.tensor(v.detach().numpy()) for name, v in state})
+    sizes = (8, options.get("kdim", 8), options.get("vdim", 8))
+    arrays = [RNG.standard_normal((3, 3, n)) for n in sizes]
+    expected = theirs(*map(torch.tensor, arrays))
+    for a, b in zip(ours(*map(ig.tensor, arrays)), expected, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-8, atol=1e-10)
