@@ -260,6 +260,19 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         trunc as trunc,
         where as where,
     )
+    from intaglio._functions_gather import (
+        gather as gather,
+        index_add as index_add,
+        index_copy as index_copy,
+        index_fill as index_fill,
+        index_select as index_select,
+        masked_fill as masked_fill,
+        put as put,
+        take as take,
+        take_along_dim as take_along_dim,
+        take_rows as take_rows,
+        unravel_index as unravel_index,
+    )
     from intaglio._functions_histogram import (
         histc as histc,
         histogram as histogram,
@@ -328,20 +341,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         xlogy_ as xlogy_,
         zero_ as zero_,
     )
-    from intaglio._functions_index import (
-        gather as gather,
-        index_add as index_add,
-        index_copy as index_copy,
-        index_fill as index_fill,
-        index_put as index_put,
-        index_select as index_select,
-        masked_fill as masked_fill,
-        put as put,
-        take as take,
-        take_along_dim as take_along_dim,
-        take_rows as take_rows,
-        unravel_index as unravel_index,
-    )
+    from intaglio._functions_index import index_put as index_put
     from intaglio._functions_join import (
         block_diag as block_diag,
         cartesian_prod as cartesian_prod,
@@ -814,9 +814,10 @@ _NAMES: dict[str, str] = {
         maximum minimum mul multiply nan_to_num neg negative positive pow rad2deg reciprocal
         relu remainder round rsqrt rsub sgn sigmoid sign sin sinh sqrt square stop_gradient sub
         subtract tan tanh true_divide trunc where""",
-    "intaglio._functions_index": """
-        gather index_add index_copy index_fill index_put index_select masked_fill put take
-        take_along_dim take_rows unravel_index""",
+    "intaglio._functions_gather": """
+        gather index_add index_copy index_fill index_select masked_fill put take take_along_dim
+        take_rows unravel_index""",
+    "intaglio._functions_index": "index_put",
     "intaglio._functions_join": """
         block_diag cartesian_prod cat chunk column_stack combinations concat concatenate
         dsplit dstack hsplit hstack meshgrid roll row_stack split stack tensor_split vsplit

@@ -8,7 +8,8 @@ from typing import Any
 
 from intaglio._core import Tensor
 from intaglio._functions_elementwise import clamp
-from intaglio._functions_index import getitem, index_put, masked_fill
+from intaglio._functions_gather import masked_fill
+from intaglio._functions_index import getitem, index_put
 from intaglio._functions_join import cat
 from intaglio._functions_movement import pad_sides, reshape
 from intaglio._functions_reduce import axis_of

@@ -11,7 +11,8 @@ from typing import Any
 from intaglio._apply import apply, full, one
 from intaglio._core import Tensor
 from intaglio._functions_elementwise import where
-from intaglio._functions_index import aligned, checked_index
+from intaglio._functions_gather import aligned
+from intaglio._functions_index import checked_index
 from intaglio._functions_movement import narrow, reshape
 from intaglio._functions_reduce import axis_of
 from intaglio._halves import rounded_once

@@ -16,6 +16,7 @@ from intaglio import (
     _functions_device as placing,
     _functions_diagonal as diagonals,
     _functions_elementwise as elementwise,
+    _functions_gather as gathering,
     _functions_histogram as histograms,
     _functions_index as index,
     _functions_join as join,
@@ -107,9 +108,9 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (factors, "cholesky cholesky_inverse cholesky_solve geqrf orgqr ormqr"),
     (products, "corrcoef cov"),
     (roots, "cross lu lu_solve qr svd"),
-    (index, """
-        index_select take take_along_dim gather index_add index_copy index_fill index_put
-        masked_fill put"""),
+    (index, "index_put"),
+    (gathering, """
+        index_select take take_along_dim gather index_add index_copy index_fill masked_fill put"""),
     (scattering, "scatter scatter_add scatter_reduce index_reduce masked_scatter"),
     (data, """
         nonzero nonzero_static argwhere masked_select unique unique_consecutive bincount"""),
