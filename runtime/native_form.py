@@ -117,12 +117,16 @@ class NativeForm:
             if stable is None or frame.stable is not stable:
                 self._point_states(frame, arrays, stable)
             results = self._point(frame, layout, arrays)
+            if frame.hosts is not None:
+                frame.hosts.alive = (list(arrays), results, frame.arena)
             self._call(frame, sizes.key)
         except builtins.MemoryError as error:
             if isinstance(error, MemoryError):
                 raise
             raise self.planner.refused(sizes, count) from None
         finally:
+            if frame.hosts is not None:
+                frame.hosts.alive = None
             self._frames.append(frame)
         return results
 
@@ -218,7 +222,7 @@ class Frame:
         self.layout: Layout | None = None
         self.sizes = 0
         self.dims: Any = None
-        self._arena = np.empty(0, np.uint8)
+        self.arena = np.empty(0, np.uint8)
         self._start = 0
 
     def fit(
@@ -230,10 +234,10 @@ class Frame:
     ) -> None:
         """Make it fit a layout: the arena grows if it must, temporaries get their places."""
         self.layout = None
-        if self._arena.nbytes < layout.arena.bytes + ALIGNMENT:
-            self._arena = np.empty(0, np.uint8)
-            self._arena = np.empty(layout.arena.bytes + ALIGNMENT, np.uint8)
-        self._start = -(-address(self._arena) // ALIGNMENT) * ALIGNMENT
+        if self.arena.nbytes < layout.arena.bytes + ALIGNMENT:
+            self.arena = np.empty(0, np.uint8)
+            self.arena = np.empty(layout.arena.bytes + ALIGNMENT, np.uint8)
+        self._start = -(-address(self.arena) // ALIGNMENT) * ALIGNMENT
         self.context.prepare(threads, layout.scratch)
         moves = [n for s in layout.staged for n in (s.target, s.slot, s.bytes)]
         numbers = [*layout.sizes, len(layout.staged), *moves]

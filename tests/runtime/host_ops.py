@@ -18,11 +18,13 @@ Array = np.ndarray[Any, Any]
 
 
 class Calls:
-    """What was called: the names of the threads, and what is to happen in the next call."""
+    """What was called: the names of the threads, and what is to happen in the next call,
+    and the operands where they are wanted."""
 
     def __init__(self) -> None:
         self.threads: list[str] = []
         self.before: Callable[[], None] | None = None
+        self.kept: list[Array] | None = None
 
 
 @contextmanager
@@ -45,6 +47,8 @@ def registered() -> Iterator[Calls]:
             calls.threads.append(threading.current_thread().name)
             if calls.before is not None:
                 calls.before()
+            if calls.kept is not None:
+                calls.kept.append(x)
             if x.flags.writeable or not x.flags.c_contiguous or (sizes and x.shape != sizes):
                 raise ArgumentError(f"test_inverse: {x.flags} {x.shape}")
             return np.asarray(np.linalg.inv(x + shift))
