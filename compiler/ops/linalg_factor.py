@@ -153,21 +153,26 @@ class LuFactor(MatrixOp):
         assert lower is not None
         below = m.mm(m.t(lower), m.keep(dsquare, "lt"))
         above = m.mm(m.keep(dsquare, "ge"), m.t(upper))
-        if compare(rows, columns) == -1:
+        wide, tall = (compare(rows, columns) in (known, None) for known in (-1, 1))
+        if wide:  # or perhaps: these parts may be empty
             right, dright = m.part(made, (0, k), (k, columns)), m.part(d, (0, k), (k, columns))
             below = g.sub(below, m.mm(dright, m.t(right)))
-        if compare(rows, columns) == 1:
+        if tall:
             rest, drest = m.part(made, (k, 0), (rows, k)), m.part(d, (k, 0), (rows, k))
             above = g.sub(above, m.mm(m.t(rest), drest))
         inner = g.add(m.keep(below, "lt"), m.keep(above, "ge"))
         inner = m.triangular(m.t(lower), inner, lower=False, unit=True)
         inner = m.triangular(m.t(upper), inner, lower=True, right=True)
         rank = len(m.shape(made))
-        if compare(rows, columns) == -1:
+        if wide:
             more = m.triangular(m.t(lower), dright, lower=False, unit=True)
             inner = g.concat(inner, more, axis=rank - 1)
-        if compare(rows, columns) == 1:
+        if tall:
             more = m.triangular(m.t(upper), drest, lower=True, right=True)
+            if wide:
+                corner = (*m.shape(made)[:-2], rows - k, columns - k)
+                none = g.full(0.0, g.type_of(made).dtype, corner)
+                more = g.concat(more, none, axis=rank - 1)
             inner = g.concat(inner, more, axis=rank - 2)
         order = m.rows(ys[2], columns)
         return [g.scatter_add(g.like(0.0, inner), order, inner, axis=rank - 2)]
