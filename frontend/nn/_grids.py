@@ -144,22 +144,20 @@ def _inside(p: Tensor, size: Any, padding: str, align: bool) -> Tensor:
     if padding == "zeros":
         return p
     if padding == "reflection":
-        low, high = (0.0, float(size - 1)) if align else (-0.5, size - 0.5)
-        p = _reflected(p, low, high)
+        p = _reflected(p, 0.0, size - 1) if align else _reflected(p, -0.5, size)
     top = size - 1
-    return ig.where(p <= 0.0, 0.0, ig.where(p >= top, ig.full_like(p, top), p))
+    return ig.where(p <= 0.0, 0.0, ig.where(p >= top, ig.zeros_like(p) + top, p))
 
 
-def _reflected(p: Tensor, low: float, high: float) -> Tensor:
-    """Mirrored at both ends as often as needed."""
-    span = high - low
-    if span == 0:
+def _reflected(p: Tensor, low: float, span: Any) -> Tensor:
+    """Mirrored at `low` and at `low + span`, as often as needed."""
+    if isinstance(span, int) and span == 0:
         return ig.zeros_like(p) * p
     distance = ig.abs(p - low)
     flips = ig.floor(distance.detach() / span)
     extra = distance - flips * span
     even = ig.remainder(flips, 2.0) == 0
-    return ig.where(even, extra + low, (span + low) - extra)
+    return ig.where(even, extra + low, (span - extra) + low)
 
 
 def _read(x: Tensor, places: Sequence[Tensor]) -> Tensor:

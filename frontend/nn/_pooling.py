@@ -328,6 +328,11 @@ def _wanted(name: str, x: Tensor, output_size: Any, rank: int) -> tuple[Any, ...
     return tuple(s if g is None else g for s, g in zip(sizes, given, strict=True))
 
 
+def _none(out: Sequence[Any]) -> bool:
+    """Whether no window is asked for along some dimension."""
+    return any(isinstance(n, int) and n == 0 for n in out)
+
+
 def _even(name: str, x: Tensor, out: Sequence[Any]) -> Windows | None:
     """The windows, where they are all of one size side by side; None where sizes differ."""
     sizes = []
@@ -365,6 +370,8 @@ def _adaptive_avg(rank: int, input: Tensor, output_size: Any) -> Tensor:
     name = f"adaptive_avg_pool{rank}d"
     out = _wanted(name, input, output_size, rank)
     with entered(name):
+        if _none(out):
+            return ig.zeros((*input.shape[: input.ndim - rank], *out), dtype=input.dtype)
         if all(isinstance(n, int) and n == 1 for n in out):
             return ig.mean(input, tuple(range(input.ndim - rank, input.ndim)), keepdim=True)
         windows = _even(name, input, out)
@@ -385,6 +392,9 @@ def _adaptive_max(rank: int, input: Tensor, output_size: Any, return_indices: bo
     name = f"adaptive_max_pool{rank}d"
     out = _wanted(name, input, output_size, rank)
     with entered(name):
+        if _none(out):
+            values = ig.zeros((*input.shape[: input.ndim - rank], *out), dtype=input.dtype)
+            return (values, values.to(ig.int64)) if return_indices else values
         windows = _even(name, input, out)
         if windows is not None:
             values = window_maxima(input, windows)

@@ -124,6 +124,26 @@ def test_fractional_pooling_reads_windows_where_the_samples_say():
     assert nn.FractionalMaxPool3d(2, output_ratio=0.5)(x[None]).shape == (1, 2, 1, 2, 3)
 
 
+def test_pools_with_indices_and_without_windows():
+    x = ig.tensor(X)
+    both = F.max_pool2d_with_indices(x, 2, 1, 0, 1, False, False)
+    for a, b in zip(both, F.max_pool2d(x, 2, 1, return_indices=True), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert F.adaptive_avg_pool2d(x, (0, 3)).shape == (2, 3, 0, 3)
+
+
+def test_sizes_may_be_symbols():
+    n, h, w = (ig.Dim(name) for name in "nhw")
+
+    def read(x, grid):
+        return F.grid_sample(x, grid, "bilinear", "reflection", False)
+
+    kinds = (ig.spec((n, 2, h, w), "float64"), ig.spec((n, 4, 3, 2), "float64"))
+    program = ig.trace(read, *kinds)
+    x, grid = X[:, :2], RNG.uniform(-3, 3, (2, 4, 3, 2))
+    np.testing.assert_array_equal(program(x, grid), read(*map(ig.tensor, (x, grid))).numpy())
+
+
 def test_unpooling_derivative_reads_where_it_wrote():
     x = ig.tensor(np.array([[1.0, 2.0, 3.0]])).requires_grad_()
     y = F.max_unpool1d(x, ig.tensor([[1, 1, 4]]), 2)
