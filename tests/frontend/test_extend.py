@@ -360,3 +360,14 @@ def test_an_array_that_the_function_keeps_is_copied() -> None:
 
     with pytest.raises(Error, match=r"test_more::writing: f32\[3\]: ValueError: .*read-only"):
         ig.custom_op("test_more::writing", writing)(x)
+
+
+def test_no_stored_plan_outlives_a_definition() -> None:
+    def compiled(factor: float) -> Executable:
+        op = ig.custom_op("test_more::edited", element=lambda x: x * factor)
+        return Executable(ig.trace(lambda x: op(x), ig.spec((3,))).ir.functions["forward"].graph)
+
+    x = np.ones(3, np.float32)
+    assert compiled(2.0)([x])[0].tolist() == [2.0] * 3
+    del OPS["test_more::edited"]  # as in another process, after an edit
+    assert compiled(3.0)([x])[0].tolist() == [3.0] * 3
