@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from intaglio._apply import apply, one
 from intaglio._core import Tensor
+from intaglio._custom import custom_vjp
 from intaglio._functions_movement import narrow, reshape
 from intaglio._functions_reduce import axis_of
 from intaglio._promote import cast, spelled
@@ -89,11 +90,28 @@ def picked(x: Tensor, place: Tensor, axis: int, keepdim: bool) -> Sorted:
     return Sorted(one("reshape", values, shape=shape), one("reshape", place, shape=shape))
 
 
+def _median_forward(x: Tensor) -> Tensor:
+    made: Tensor = median(x, 0).values
+    return made
+
+
+def even_shares(xs: Any, ys: Any, dys: Any) -> Any:
+    """The derivative of a function that picks one of the elements of a row: those equal to the
+    result share it evenly."""
+    x, y = xs[0], ys[0]
+    share = cast((x == y) | ((x != x) & (y != y)), x.dtype)
+    return (share * (dys[0] / apply("sum", (share,), {"axes": (0,)})[0]),)
+
+
+_median_of_all = custom_vjp(_median_forward, even_shares, name="median")
+
+
 @spelled
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The lower of the two middle elements; with `dim` also where it was. NaN if one is NaN."""
     if dim is None:
-        return median(reshape(input, input.numel()), 0).values
+        flat = reshape(input, input.numel())
+        return _median_of_all(flat) if input.dtype.kind == "f" else median(flat, 0).values
     axis = axis_of("median", input, dim)
     if not input.ndim:
         return sort(input)

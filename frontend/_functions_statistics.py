@@ -11,7 +11,7 @@ from intaglio._functions_device import on_place
 from intaglio._functions_elementwise import ceil, floor, lerp, where
 from intaglio._functions_movement import reshape, unsqueeze
 from intaglio._functions_reduce import axis_of, kept, norm, sum
-from intaglio._functions_sort import Sorted, picked, sort
+from intaglio._functions_sort import Sorted, even_shares, picked, sort
 from intaglio._promote import as_tensor_like, cast, expand_to, size_tensor, spelled
 from intaglio.compiler.dtypes import int64
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
@@ -147,15 +147,7 @@ def _nanmedian_forward(x: Tensor) -> Tensor:
     return nanmedian(x, 0).values
 
 
-def _nanmedian_backward(xs: Any, ys: Any, dys: Any) -> Any:
-    """The elements equal to the median share its derivative."""
-    hit = xs[0] == ys[0]
-    hit = hit | (_is_nan(xs[0]) & _is_nan(ys[0]))
-    share = cast(hit, xs[0].dtype)
-    return (share * (dys[0] / sum(share)),)
-
-
-_nanmedian_of_all = custom_vjp(_nanmedian_forward, _nanmedian_backward, name="nanmedian")
+_nanmedian_of_all = custom_vjp(_nanmedian_forward, even_shares, name="nanmedian")
 
 
 @spelled

@@ -61,6 +61,9 @@ def test_medians_and_modes() -> None:
     x = ig.tensor([1.0, 3.0, 3.0, float("nan"), 7.0], requires_grad=True)
     ig.nanmedian(x).backward()
     np.testing.assert_array_equal(x.grad.numpy(), [0, 0.5, 0.5, 0, 0])
+    x = ig.tensor([1.0, 3.0, 7.0, 3.0, 0.5], requires_grad=True)
+    ig.median(x).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [0, 0.5, 0, 0.5, 0])
 
 
 def test_renorm_scales_long_slices() -> None:
