@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from intaglio.compiler.dims import Dim, Quotient, Size, Symbol, terms_of
+from intaglio.compiler.dtypes import float32
 from intaglio.compiler.loop import (
     Bind,
     Buffer,
@@ -85,7 +86,12 @@ class Nest:
     def store(
         self, buffer: Buffer, index: Sequence[Position], value: Expr, guard: Expr | None = None
     ) -> None:
-        """Store an element at the end of the loop body here, where the guard holds."""
+        """Store an element at the end of the loop body here, where the guard holds. A store to a
+        short float rounds by itself."""
+        if isinstance(value, Call) and value.function == "cast" and value.dtype is buffer.dtype:
+            (source,) = value.arguments
+            if buffer.dtype.is_half and source.dtype is float32:
+                value = source
         places = tuple(p if isinstance(p, int | Dim) else self.place(p) for p in index)
         where = None if guard is None else self.place(guard)
         self._scopes[-1].stores.append(Store(buffer, places, self.place(value), where))

@@ -6,8 +6,21 @@
 typedef uint16_t igv_u16 __attribute__((vector_size(2 * IG_W)));
 typedef short igv_h __attribute__((vector_size(2 * IG_W)));
 
+#if IG_W == 16 && IG_WIDEST == 16 && !defined(__clang__)
+IG_INLINE igv_u32 igv_lanes_u16(igv_u16 h) {
+  return (igv_u32)__builtin_ia32_pmovzxwd512_mask((igv_h)h, (igv_i32){0}, (igv_m32)-1);
+}
+IG_INLINE igv_u16 igv_pack_u16(igv_u32 x) {
+  return (igv_u16)__builtin_ia32_pmovdw512_mask((igv_i32)x, (igv_h){0}, (igv_m32)-1);
+}
+#else
+#if IG_W == 8 && IG_WIDEST >= 8 && !defined(__clang__)
+IG_INLINE igv_u32 igv_lanes_u16(igv_u16 h) { return (igv_u32)__builtin_ia32_pmovzxwd256((igv_h)h); }
+#else
 IG_INLINE igv_u32 igv_lanes_u16(igv_u16 h) { return __builtin_convertvector(h, igv_u32); }
+#endif
 IG_INLINE igv_u16 igv_pack_u16(igv_u32 x) { return __builtin_convertvector(x, igv_u16); }
+#endif
 
 #if IG_W == 16 && IG_WIDEST == 16 && !defined(__clang__)
 IG_INLINE igv_f32 igv_widened_f16(igv_u16 h) {
