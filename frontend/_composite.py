@@ -34,6 +34,7 @@ from intaglio.runtime.eager import graph_evaluator
 from intaglio.runtime.eager_calls import as_dense, calls_of, kernel_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+Quick = Callable[[Sequence[Any]], Sequence[Any]]
 
 LARGE: Final = 1 << 15
 """Elements of operands from which on a second call is enough for a composite to be compiled."""
@@ -162,37 +163,42 @@ class _Composite(Rule):
 
     def prepare(self) -> Callable[..., Sequence[Any]]:
         """The evaluator, made now."""
-        slow = graph_evaluator(self._body)
-        total = sum(k.shape.numel() for k in self.inputs)
-        patience = 1 if total >= LARGE else OFTEN
-        calls = 0
-        quick: Any = None
+        slow, hot = graph_evaluator(self._body), _Hot(self, self._compiled)
 
         def run(*arrays: Any) -> Sequence[Any]:
-            nonlocal calls, quick
-            if quick is not None:
-                made: Sequence[Any] = quick([as_dense(a) for a in arrays])
-                return made
-            calls += 1
-            if calls > patience:
-                calls = -1 << 60  # one attempt
-                quick = self._compiled()
-            return slow(*arrays)
+            quick = hot.quick or hot.look()
+            if quick is None:
+                return slow(*arrays)
+            made: Sequence[Any] = quick([as_dense(a) for a in arrays])
+            return made
 
         self.run = run
         return run
 
-    def _compiled(self) -> Any:
-        """The ops as one kernel for any sizes; None where they can't be compiled so."""
-        if not may_compile():
-            return None
+    def _compiled(self) -> Quick:
+        """The ops as one kernel for any sizes."""
+        wide, key = self._widened()
+        return calls_of(kernel_of(key, lambda: record_block(self._writes, wide)))
+
+    def compiled_derivative(self, made: _QuickDerivative, given: tuple[bool, ...]) -> Quick | None:
+        """A derivative as one kernel for any sizes; None where it does not read the same."""
+        needs = made.needs
+        wide, key = self._widened()
+
+        def graph() -> Graph:
+            return _differentiate(record_block(self._writes, wide), needs, given)[0].graph
+
+        kernel = kernel_of((*key, needs, given), graph)
+        same = len(kernel.graph.inputs) == len(made.graph.inputs)
+        return calls_of(kernel) if same else None
+
+    def _widened(self) -> tuple[list[Kind], Any]:
+        """The operands' kinds with sizes that are known only when the kernel is called, equal ones
+        the same, and the key of kernels for them."""
         sizes = dict.fromkeys(s for k in self.inputs for s in k.shape if s != 1)
         names: dict[Any, Any] = {size: Dim(f"d{n}", 2) for n, size in enumerate(sizes)}
         wide = [kind_of(k.dtype, tuple(names.get(s, s) for s in k.shape)) for k in self.inputs]
-        key = ("composite", *self._key, tuple(map(str, wide)))
-        with suppress(Error):
-            return calls_of(kernel_of(key, lambda: record_block(self._writes, wide)))
-        return None
+        return wide, ("composite", *self._key, tuple(map(str, wide)))
 
     def splits(self, needs: tuple[bool, ...]) -> bool:
         """Whether an operand would get the sum of several derivatives, or none can be made."""
@@ -209,9 +215,31 @@ class _Composite(Rule):
         """The derivative of the recorded ops for the operands that need one."""
         found = self.derivatives.get((needs, given))
         if found is None:
-            found, self._split[needs] = _differentiate(self._body, needs, given)
-            self.derivatives[needs, given] = found
+            made, self._split[needs] = _differentiate(self._body, needs, given)
+            made.hot = _Hot(self, lambda: self.compiled_derivative(made, given))
+            found = self.derivatives[needs, given] = made
         return found
+
+
+class _Hot:
+    """Counts runs and compiles once: after a few for large operands, after many for small ones.
+    `quick` is the compiled kernel, if there is one."""
+
+    __slots__ = ("_calls", "_make", "quick")
+
+    def __init__(self, rule: Rule, make: Callable[[], Quick | None]) -> None:
+        total = sum(k.shape.numel() for k in rule.inputs)
+        self._calls = 1 if total >= LARGE else OFTEN
+        self._make = make
+        self.quick: Quick | None = None
+
+    def look(self) -> Quick | None:
+        """The kernel, made when it is time."""
+        self._calls -= 1
+        if self._calls == -1 and may_compile():
+            with suppress(Error):
+                self.quick = self._make()
+        return self.quick
 
 
 @dataclass(frozen=True)
@@ -225,9 +253,25 @@ class _Use:
     where: Places
 
 
+class _QuickDerivative(Derivative):
+    """The derivative of a composite, which may be compiled."""
+
+    __slots__ = ("hot", "needs")
+    hot: _Hot
+    needs: tuple[bool, ...]
+
+    def values(self, data: Sequence[Any]) -> list[Tensor | None]:
+        """The operand derivatives from the data of what is read, off the tape."""
+        quick = self.hot.quick or self.hot.look()
+        if quick is None:
+            return super().values(data)
+        made = iter(quick([as_dense(a) for a in data]))
+        return [None if k is None else wrap(next(made), k) for k in self.kinds]
+
+
 def _differentiate(
     body: Graph, needs: tuple[bool, ...], given: tuple[bool, ...]
-) -> tuple[Derivative, bool]:
+) -> tuple[_QuickDerivative, bool]:
     """The derivative of a graph, and whether an operand gets a sum of several."""
     g = Builder()
     xs = [g.input(v.type) for v in body.inputs]
@@ -257,11 +301,12 @@ def _differentiate(
     parts = {v: [found[use] for use in uses if use[0] is v and use in found] for v in asked}
     wanted = [parts[v][0] if parts.get(v) else None for v in body.inputs]
     graph = live(g.graph([v for v in wanted if v is not None]))
-    made = Derivative(
+    made = _QuickDerivative(
         list(enumerate(xs)),
         list(enumerate(ys)),
         [(k, v) for k, v in enumerate(dys) if v is not None],
         graph,
         wanted,
     )
+    made.needs = needs
     return made, any(len(each) > 1 for each in parts.values())
