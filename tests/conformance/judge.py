@@ -150,6 +150,20 @@ def compare(ours, ref, rtol, atol):
         np.testing.assert_allclose(o, r, rtol=near[0], atol=near[1])
 
 
+def held(op, s, ours, ref, rtol, atol):
+    """Short floats that torch's CPU sums in its own short steps, as conv_transpose2d does, may miss torch's result: then
+    they are held, as tightly, to what torch gives for the same numbers in f64, which is nearer to the truth."""
+    try:
+        compare(told(op, s, ours), told(op, s, ref), rtol, atol)
+    except AssertionError:
+        short = (torch.bfloat16, torch.float16)
+        if not any(isinstance(r, torch.Tensor) and r.dtype in short for r in leaves(ref)) or op.name in TIES:
+            raise
+        wide = lambda x: x.detach().double() if isinstance(x, torch.Tensor) and x.dtype in short else x
+        a, k = pt.tree_map(wide, ((s.input, *s.args), s.kwargs))
+        compare(ours, [wide(r.to(like.dtype)) for r, like in zip(leaves(op.op(*a, **k)), leaves(ref))], rtol, atol)
+
+
 TIES = {"sort": 0, "topk": 1, "argsort": 0}  # which argument is `dim`
 
 
@@ -259,7 +273,7 @@ def judge(op, mode, limit, wanted_dtype=None, tenth=False):
             if random:
                 assert [tuple(to_np(o).shape) for o in leaves(out)] == [tuple(r.shape) for r in leaves(ref)]
             else:
-                compare(told(op, s, out), told(op, s, ref), rtol, atol)
+                held(op, s, out, ref, rtol, atol)
             c["forward_ok"] += 1
             if any(isinstance(o, ig.Tensor) and isinstance(r, torch.Tensor) and o.dtype is not ig_dtype(r.dtype) for o, r in zip(leaves(out), leaves(ref))):
                 c["dtype_differs"] += 1
