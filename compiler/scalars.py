@@ -42,6 +42,15 @@ ALIASES: Final = {
 LOGICAL: Final = frozenset({"logical_and", "logical_or", "logical_xor", "logical_not"})
 
 
+def _operator(ufunc: Any, swapped: bool = False) -> Callable[[Scalar, Any], Any]:
+    """An operator of Python's as a ufunc."""
+
+    def operate(self: Scalar, other: Any) -> Any:
+        return by_ufunc(ufunc, (other, self) if swapped else (self, other))
+
+    return operate
+
+
 class Scalar:
     """One element, as an expression. Arithmetic with Python numbers keeps its dtype."""
 
@@ -88,6 +97,26 @@ class Scalar:
 
     __int__ = __index__ = __float__
 
+    __add__, __radd__ = _operator(np.add), _operator(np.add, True)
+    __sub__, __rsub__ = _operator(np.subtract), _operator(np.subtract, True)
+    __mul__, __rmul__ = _operator(np.multiply), _operator(np.multiply, True)
+    __truediv__, __rtruediv__ = _operator(np.true_divide), _operator(np.true_divide, True)
+    __floordiv__, __rfloordiv__ = _operator(np.floor_divide), _operator(np.floor_divide, True)
+    __mod__, __rmod__ = _operator(np.remainder), _operator(np.remainder, True)
+    __and__, __rand__ = _operator(np.bitwise_and), _operator(np.bitwise_and, True)
+    __or__, __ror__ = _operator(np.bitwise_or), _operator(np.bitwise_or, True)
+    __xor__, __rxor__ = _operator(np.bitwise_xor), _operator(np.bitwise_xor, True)
+    __lshift__, __rlshift__ = _operator(np.left_shift), _operator(np.left_shift, True)
+    __rshift__, __rrshift__ = _operator(np.right_shift), _operator(np.right_shift, True)
+    __rpow__ = _operator(np.power, True)
+    __lt__ = _operator(np.less)
+    __le__ = _operator(np.less_equal)
+    __gt__ = _operator(np.greater)
+    __ge__ = _operator(np.greater_equal)
+    __eq__ = _operator(np.equal)
+    __ne__ = _operator(np.not_equal)
+    __hash__ = object.__hash__
+
     def __pow__(self, power: Any) -> Scalar:
         if isinstance(power, int) and not isinstance(power, bool) and 1 <= power <= 4:
             made = self
@@ -107,29 +136,6 @@ class Scalar:
 
     def __invert__(self) -> Scalar:
         return by_ufunc(np.invert, (self,))
-
-
-def _operator(ufunc: Any, swapped: bool) -> Callable[[Scalar, Any], Any]:
-    def operate(self: Scalar, other: Any) -> Any:
-        return by_ufunc(ufunc, (other, self) if swapped else (self, other))
-
-    return operate
-
-
-for _name, _ufunc in {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
-    "floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or,
-    "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift,
-}.items():  # fmt: skip
-    setattr(Scalar, f"__{_name}__", _operator(_ufunc, False))
-    setattr(Scalar, f"__r{_name}__", _operator(_ufunc, True))
-for _name, _ufunc in {
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-    "eq": np.equal, "ne": np.not_equal,
-}.items():  # fmt: skip
-    setattr(Scalar, f"__{_name}__", _operator(_ufunc, False))
-Scalar.__rpow__ = _operator(np.power, True)  # type: ignore[attr-defined]  # set as the others are
-Scalar.__hash__ = object.__hash__  # type: ignore[method-assign]  # lost with `__eq__`
 
 
 # -------------------------------------------------------------------------------------- functions
