@@ -53,7 +53,8 @@ def group_product(
     sizes.inline_sizes = True
 
     def size(value: Size) -> str:
-        return sizes.size(value)
+        text = sizes.size(value)
+        return f"({text})" if " " in text else text  # it will stand beside other operators
 
     workspace = f"((char *)p[{len(buffers)}])"
     operands = (_matrix(a, numbers[a]), _matrix(b, numbers[b], b is packed))

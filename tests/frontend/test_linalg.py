@@ -290,3 +290,26 @@ def test_statuses_instead_of_errors():
     made = linalg.solve_ex(both, ig.ones(2, 2, dtype=ig.float64))
     assert made.info.tolist() == [0, 1]
     assert np.isfinite(made.result[0].numpy()).all()
+
+
+def test_programs_of_any_size():
+    m, n = ig.Dim("m", min=1, max=9), ig.Dim("n", min=1, max=9)
+
+    def slope(a: ig.Tensor) -> Any:
+        return ig.func.grad(lambda x: linalg.lu(x).L.square().sum() + linalg.pinv(x, 1e-9).sum())(a)
+
+    program = ig.trace(slope, ig.spec((m, n), ig.float64))
+    for shape in ((2, 4), (4, 2), (5, 5)):  # the last two by kernels for every size
+        a = ig.tensor(RANDOM.standard_normal(shape))
+        np.testing.assert_allclose(np.asarray(program(a)), slope(a).numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_products_whose_inner_size_is_a_difference():
+    n = ig.Dim("n", min=2, max=9)
+    for dtype in (ig.float32, ig.int64):
+        specs = ig.spec((3, n), dtype), ig.spec((n, 3), dtype)
+        program = ig.trace(lambda a, b: a[:, :-1].clone() @ b[1:].clone(), *specs)
+        for size in (4, 6, 9):
+            a, b = RANDOM.integers(-9, 9, (3, size)), RANDOM.integers(-9, 9, (size, 3))
+            made = program(ig.tensor(a, dtype=dtype), ig.tensor(b, dtype=dtype))
+            np.testing.assert_array_equal(np.asarray(made), a[:, :-1] @ b[1:])
