@@ -19,7 +19,7 @@ from intaglio._kind import kind_of
 from intaglio._promote import into, result_type
 
 Function = Callable[..., Any]
-_NO: Final[Any] = np._NoValue  # type: ignore[attr-defined]  # NumPy's default for "not given"
+_NO: Final[Any] = getattr(np, "_NoValue", None)  # what NumPy's defaults for "not given" are
 
 
 def _root(name: str) -> Function | None:
@@ -97,7 +97,7 @@ def _ufunc(name: str, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]
 def _tensors(operands: Sequence[Any]) -> list[Any]:
     """Operands as tensors; numbers beside them take part in the dtype as numbers do."""
     dtype = None
-    made = []
+    made: list[Any] = []
     for x in operands:
         if isinstance(x, np.ndarray):
             made.append(constant(x))

@@ -9,7 +9,12 @@ WHOLE = 500
 NATIVE = 0.95
 """Share of the float samples of the core list that run as machine code alone, by jit and from a file."""
 
-EXPLAINED: dict[str, str] = {}
+_BESSEL = "torch's own values are off by up to 8e-7 between 4 and 9; ours are SciPy's to 1e-15"
+EXPLAINED: dict[str, str] = {
+    "special_bessel_j0": _BESSEL,
+    "special_bessel_y1": _BESSEL,
+    "as_strided_scatter": "torch gives elements that are overwritten a derivative; ours is that of finite differences",
+}
 """Entries with results or derivatives that differ from torch's in some sample, and why."""
 
 _SHARED = "the input lets out= share memory with an operand or with itself; the judge copies every tensor apart"
