@@ -4,6 +4,7 @@ al. 2017)."""
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import intaglio as ig
 from intaglio._halves import rounded_once
@@ -187,19 +188,14 @@ def multi_head_attention_forward(
     _check_heads(query, key, value, *masks, embed_dim_to_check, num_heads)
     if is_causal and attn_mask is None:
         raise ArgumentError("multi_head_attention_forward: is_causal goes with its attn_mask")
-    if (bias_k is None) != (bias_v is None):
-        raise ArgumentError("multi_head_attention_forward: bias_k and bias_v go together")
-    if bias_k is not None and (static_k is not None or static_v is not None):
-        raise ArgumentError("multi_head_attention_forward: static keys or values take no bias")
+    _check_more(bias_k, bias_v, static_k, static_v)
     single = query.ndim == 2
     weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     with entered("multi_head_attention_forward"):
         inputs = [x.unsqueeze(1) if single else x for x in (query, key, value)]
         n, width = inputs[0].shape[1], embed_dim_to_check // num_heads
         q, k, v = _projections(inputs, in_proj_weight, in_proj_bias, weights)
-        mask = _float_mask(attn_mask, q.dtype)
-        mask = mask.unsqueeze(0) if mask is not None and mask.ndim == 2 else mask
-        padding = _float_mask(key_padding_mask, q.dtype)
+        mask, padding = _float_mask(attn_mask, q.dtype), _float_mask(key_padding_mask, q.dtype)
         if bias_k is not None and bias_v is not None:
             k, v = (_with_row(x, b) for x, b in ((k, bias_k), (v, bias_v)))
             mask, padding = _wider(mask), _wider(padding)
@@ -210,10 +206,7 @@ def multi_head_attention_forward(
         if add_zero_attn:
             k, v = (ig.constant_pad(x, (0, 0, 0, 1), 0.0) for x in (k, v))
             mask, padding = _wider(mask), _wider(padding)
-        if padding is not None:
-            columns = padding.reshape(n, 1, 1, -1).expand(n, num_heads, 1, k.shape[1])
-            columns = columns.reshape(rows, 1, k.shape[1])
-            mask = columns if mask is None else mask + columns
+        mask = _joined_masks(mask, padding, n, num_heads, k.shape[1])
         q = q * math.sqrt(1.0 / width)
         shares = softmax(q @ k.mT if mask is None else ig.baddbmm(mask, q, k.mT), -1)
         shares = dropout(shares, dropout_p, training and dropout_p > 0.0)
@@ -222,9 +215,35 @@ def multi_head_attention_forward(
         result = result.squeeze(1) if single else result
         if not need_weights:
             return result, None
-        shares = shares.reshape(n, num_heads, *shares.shape[1:])
-        shares = shares.mean(1) if average_attn_weights else shares
-        return result, shares.squeeze(0) if single else shares
+        return result, _shown(shares, n, num_heads, average_attn_weights, single)
+
+
+def _check_more(
+    bias_k: Tensor | None, bias_v: Tensor | None, static_k: Tensor | None, static_v: Tensor | None
+) -> None:
+    if (bias_k is None) != (bias_v is None):
+        raise ArgumentError("multi_head_attention_forward: bias_k and bias_v go together")
+    if bias_k is not None and (static_k is not None or static_v is not None):
+        raise ArgumentError("multi_head_attention_forward: static keys or values take no bias")
+
+
+def _joined_masks(
+    mask: Tensor | None, padding: Tensor | None, n: Any, heads: int, length: Any
+) -> Tensor | None:
+    """A mask [l, s] or [n * heads, l, s] and one of keys, [n, s], as one with three dimensions."""
+    mask = mask.unsqueeze(0) if mask is not None and mask.ndim == 2 else mask
+    if padding is None:
+        return mask
+    wide = padding.reshape(n, 1, 1, -1).expand(n, heads, 1, length)
+    columns = wide.reshape(n * heads, 1, length)
+    return columns if mask is None else mask + columns
+
+
+def _shown(shares: Tensor, n: Any, heads: int, averaged: bool, single: bool) -> Tensor:
+    """The weights [n * heads, l, s] as they are returned: by image, averaged over heads or not."""
+    shares = shares.reshape(n, heads, *shares.shape[1:])
+    shares = shares.mean(1) if averaged else shares
+    return shares.squeeze(0) if single else shares
 
 
 def _with_row(x: Tensor, bias: Tensor) -> Tensor:
