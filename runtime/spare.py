@@ -39,14 +39,13 @@ def _unlocked() -> None:
 os.register_at_fork(after_in_child=_unlocked)  # another thread may have held it
 
 
-def _references(queue: deque[Array]) -> tuple[int, Array]:
-    """The oldest array, now the latest, and how many references to it are counted."""
-    array = queue.popleft()
-    queue.append(array)
+def _references(queue: deque[Array], k: int) -> tuple[int, Array]:
+    """The array in a place of the queue, and how many references to it are counted."""
+    array = queue[k]
     return sys.getrefcount(array), array
 
 
-_ALONE: Final = _references(deque([np.empty(1)]))[0]
+_ALONE: Final = _references(deque([np.empty(1)]), 0)[0]
 """What is counted for an array that nobody else holds."""
 
 
@@ -57,10 +56,12 @@ def empty(shape: tuple[int, ...], dtype: Any, nbytes: int) -> Array:
     key = (shape, dtype)
     with _changing:
         queue = _queues.get(key)
-        for _ in range(len(queue) if queue else 0):
+        for k in range(len(queue) - 1 if queue else -1, -1, -1):  # the latest may be in caches yet
             assert queue is not None
-            count, array = _references(queue)
+            count, array = _references(queue, k)
             if count == _ALONE and _is_as_made(array, key):
+                del queue[k]
+                queue.append(array)
                 return array
     array = np.empty(shape, dtype)
     _remember(key, array)
