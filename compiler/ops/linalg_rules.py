@@ -112,8 +112,7 @@ class Matrices(Generic[V]):
         rank = len(shape)
         row = g.iota(dtype=int64, shape=shape, axis=rank - 2)
         column = g.iota(dtype=int64, shape=shape, axis=rank - 1)
-        made: V = getattr(g, relation)(g.sub(column, row), g.full(k, int64, shape))
-        return made
+        return g.apply(relation, (g.sub(column, row), g.full(k, int64, shape)))[0]
 
     def keep(self, x: V, relation: str, k: int = 0) -> V:
         """x where `column - row` is in `relation` to k, else 0: `("le", 0)` is the lower triangle,
