@@ -35,7 +35,6 @@ from intaglio.compiler.ir import Graph, Value
 from intaglio.compiler.where import describe
 from intaglio.runtime.checked import NaNCheck
 from intaglio.runtime.executor import Executable
-from intaglio.runtime.structure import builder
 
 LOG = logging.getLogger("intaglio")
 
@@ -86,7 +85,7 @@ class _Form:
         known = {r.key for r in self.reads}
         self.replaced = [r for r in self.updates if r.gradient and r.key not in known]
         self.only = [r for r in self.updates if not r.gradient and r.key not in known]
-        self.rebuild = builder(recorded.output_structure)
+        self.rebuild = recorded.rebuild
         self.extra: _Derivative | None = recorded.extra
         self.tensors = [(r.tensor, r.tensor._kind, r.tensor.requires_grad) for r in self.reads]
         self.grads = recorded.grad_dependent
@@ -257,7 +256,7 @@ class JitEntry(Entry):
     rerun: Callable[[], Any] | None
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # a constant elsewhere
+    def op(self) -> str:  # type: ignore[override]  # a constant elsewhere
         """The function's name."""
         return self.form.name
 

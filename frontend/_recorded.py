@@ -15,7 +15,7 @@ from intaglio._kind import Kind, kind_of, kind_of_array, kind_of_type
 from intaglio._places import place_of, to_host, zeros
 from intaglio._reach import Reached
 from intaglio._scope import Spot
-from intaglio._structure import describe
+from intaglio._structure import describe, flatten, unflatten
 from intaglio._tensor import Tensor
 from intaglio._trace import (
     Capture,
@@ -32,6 +32,7 @@ from intaglio.compiler.errors import TraceError
 from intaglio.compiler.ir import Graph, Structure, Value
 from intaglio.compiler.op import Builder
 from intaglio.compiler.types import TensorType
+from intaglio.runtime.structure import builder
 
 if TYPE_CHECKING:
     from intaglio.runtime.device.device import Device
@@ -112,6 +113,8 @@ class Recorded:
     cleared: list[Tensor] = field(default_factory=list)
     grad_dependent: list[tuple[Tensor, bool]] = field(default_factory=list)
     extra: Any = None
+    rebuild: Callable[[Sequence[Any]], Any] = field(default=tuple)
+    """Puts the results' leaves together as the function did, in its own classes of tuples."""
     place: Device | None = None  # where it runs: where its tensors lie
     writes: list[tuple[int, Spot]] = field(default_factory=list)
     """Arguments that were written to in place, by number, and where: their new values are outputs
@@ -205,6 +208,7 @@ def record(
     made_.results = _result_names([path for path, _ in result_leaves])
     made_.input_structure = ("tuple", tuple(parts))
     made_.output_structure, made_.reached = output_structure, reached
+    made_.rebuild = _rebuilder(outcome, output_structure)
     made_.grad_dependent = dependent
     captured = [ref.tensor for ref in (*made_.reads, *made_.updates)]
     made_.place = place_of([t._kind for t in (*stand_ins, *captured)])
@@ -259,6 +263,24 @@ def _as_result(value: Any) -> Tensor:
     if isinstance(value, np.ndarray | np.generic):
         return constant(np.asarray(value))
     return full(value, kind_of(number_dtype(value), ()))
+
+
+def _rebuilder(outcome: Any, structure: Structure) -> Callable[[Sequence[Any]], Any]:
+    """How leaves become a nest like `outcome`, of which nothing else is kept."""
+    leaves, nest = flatten(outcome)
+    if not _has_fields(nest):
+        return builder(structure)
+    absent = [x is None for x in leaves]
+
+    def build(made: Sequence[Any]) -> Any:
+        following = iter(made)
+        return unflatten(nest, [None if missing else next(following) for missing in absent])
+
+    return build
+
+
+def _has_fields(nest: Any) -> bool:
+    return nest is not None and (hasattr(nest[0], "_fields") or any(map(_has_fields, nest[-1])))
 
 
 def _result_names(paths: Sequence[str]) -> tuple[str, ...]:

@@ -152,3 +152,16 @@ def test_as_a_decorator_of_methods() -> None:
             return x + self.bias
 
     assert Holder().add(ig.ones(2)).tolist() == [2.0, 2.0]
+
+
+def test_results_come_in_the_classes_that_the_function_gave_them() -> None:
+    def extremes(x: ig.Tensor) -> dict[str, object]:
+        return {"max": x.max(1), "none": None, "svd": [x.sort(0)], "sum": x.sum()}
+
+    x = ig.randn(3, 4)
+    fast, eager = ig.jit(extremes)(x), extremes(x)
+    assert fast["none"] is None
+    assert np.array_equal(fast["max"].values.numpy(), eager["max"].values.numpy())
+    assert type(fast["svd"][0]) is type(eager["svd"][0])
+    assert np.array_equal(fast["svd"][0].indices.numpy(), eager["svd"][0].indices.numpy())
+    assert fast["sum"].item() == eager["sum"].item()
