@@ -21,7 +21,7 @@ from intaglio._modes import modes
 from intaglio._places import share_memory
 from intaglio._promote import cast, get_default_dtype, number_dtype, stack_nested
 from intaglio.compiler.dims import Dim
-from intaglio.compiler.dtypes import DType, dtype_of
+from intaglio.compiler.dtypes import DType, dtype_of, uint8
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.runtime.device.array import CUDA, DeviceArray
 
@@ -212,6 +212,8 @@ def _filled(
     name: str, shape: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     wanted = as_dtype(dtype)
+    if wanted is uint8 and isinstance(value, int) and -256 < value < 0:
+        value += 256  # as torch reads negative numbers here
     for size in shape:
         if not isinstance(size, Dim) and not hasattr(size, "__index__"):
             raise ArgumentError(f"{name}: a size is an integer, not {size!r}")
@@ -223,7 +225,8 @@ def _filled(
         try:
             if wanted.kind != "f" and isinstance(value, float) and not math.isfinite(value):
                 raise ValueError
-            made = from_array(np.full(shape, value, wanted.numpy))
+            number = np.float32(value) if wanted.is_half else value
+            made = from_array(np.full(shape, number, wanted.numpy))
         except (OverflowError, TypeError, ValueError):
             raise ArgumentError(f"{name}: {value!r} is no {wanted.long_name}") from None
     return _made(made, device, requires_grad)

@@ -65,6 +65,11 @@ def arange(
         raise ArgumentError(f"arange: {start} to {end} in steps of {step} has no end")
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError(f"arange: {start} to {end} is not reached in steps of {step}")
+    if wanted is int64 and not whole:
+        start, end, step = (int(x) for x in (start, end, step))
+        whole = step != 0
+    if step == 0:
+        raise ArgumentError("arange: the step of int64 is cut to 0")
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
     if wanted.kind != "f":  # as torch does: the numbers are made integers before they are added up
         start, step = int(start), int(step)

@@ -15,7 +15,7 @@ from intaglio._halves import rounded_once
 from intaglio._kind import kind_of
 from intaglio._promote import cast, expand_to, size_tensor, spelled, to_float
 from intaglio.compiler.dims import Dim, Size, product
-from intaglio.compiler.dtypes import DType, boolean, int64
+from intaglio.compiler.dtypes import DType, boolean, int64, uint8
 from intaglio.compiler.errors import ArgumentError, DTypeError, IndexError
 
 Dims = int | Sequence[int] | None
@@ -296,14 +296,19 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 @spelled
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether one element is true (not zero)."""
-    return reduce("any", "any", truth(input), dim, keepdim)
+    """Whether one element is true (not zero); of uint8 as uint8."""
+    return _as_truth(reduce("any", "any", truth(input), dim, keepdim), input)
 
 
 @spelled
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements are true (not zero)."""
-    return reduce("all", "all", truth(input), dim, keepdim)
+    """Whether all elements are true (not zero); of uint8 as uint8."""
+    return _as_truth(reduce("all", "all", truth(input), dim, keepdim), input)
+
+
+def _as_truth(made: Tensor, input: Tensor) -> Tensor:
+    """The answer as torch gives it: a bool, for uint8 a uint8."""
+    return cast(made, uint8) if input.dtype is uint8 else made
 
 
 @spelled

@@ -193,9 +193,11 @@ def _avg_pool(
         raise ArgumentError(f"{name}: divisor_override is 0")
     with entered(name):
         sums = window_sums(input, windows)
-        if divisor_override is not None:
-            return sums / divisor_override
-        return sums / _counts(input, sums, windows, count_include_pad)
+        count = divisor_override
+        if count is None:
+            count = _counts(input, sums, windows, count_include_pad)
+        whole = "trunc" if input.dtype.kind != "f" else None
+        return ig.div(sums, count, rounding_mode=whole)
 
 
 def _counts(x: Tensor, sums: Tensor, windows: Windows, include_pad: bool) -> Any:
