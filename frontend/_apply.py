@@ -245,7 +245,8 @@ def view(op: str, parent: Tensor, attributes: Attributes, copies: bool = False) 
     made = apply(op, (parent,), attributes)[0]
     data = made._data
     if is_data(data):
-        if copies and not share_memory(data, parent._data):
+        known = made._counter is not None and made._counter is parent._counter  # by `apply`
+        if copies and not known and not share_memory(data, parent._data):
             return made
     elif copies and not is_view(parent, made.shape):
         return made
