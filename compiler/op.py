@@ -121,8 +121,9 @@ class Op:
 
     def results(self, *arrays: Array, **attributes: Any) -> tuple[Array, ...]:
         """What `reference` gives, always as a tuple. Short floats are computed in f32: they go in
-        as such, and what comes out is rounded once."""
-        if not any(a.dtype in HALVES for a in arrays) or self.moves(**attributes):
+        as such, and what comes out is rounded once; the ops in a block do so themselves."""
+        plain = not any(a.dtype in HALVES for a in arrays) or self.moves(**attributes)
+        if plain or any(isinstance(value, Graph) for value in attributes.values()):
             made = self.reference(*arrays, **attributes)
             return made if isinstance(made, tuple) else (made,)
         types = [TensorType(dtype_of(a.dtype), a.shape) for a in arrays]

@@ -49,6 +49,23 @@ def test_eager_compiled_and_loaded_have_equal_bits(dtype: ig.DType, tmp_path: An
             np.testing.assert_array_equal(bits(one), bits(other))
 
 
+@pytest.mark.parametrize("dtype", HALVES)
+def test_convolutions_and_loops_have_equal_bits(dtype: ig.DType) -> None:
+    image, w1 = normal(2, 3, 11, 11).to(dtype), normal(32, 3, 3, 3, seed=1).to(dtype)
+    w2 = (normal(32, 32, 3, 3, seed=2) * 0.1).to(dtype)
+    lstm, steps = ig.nn.LSTM(8, 5).to(dtype), normal(3, 2, 8).to(dtype)
+
+    def images(x: ig.Tensor, w1: ig.Tensor, w2: ig.Tensor) -> tuple[ig.Tensor, ...]:
+        h = F.max_pool2d(F.relu(F.conv2d(x, w1, padding=1)), 2)
+        return F.relu(F.conv2d(h, w2, padding=1) + h), F.conv_transpose2d(h, w2, stride=2)
+
+    pairs = list(zip(images(image, w1, w2), ig.jit(images)(image, w1, w2), strict=True))
+    pairs.append((lstm(steps)[0], ig.jit(lambda x: lstm(x)[0])(steps)))
+    for eager, compiled in pairs:
+        assert eager.dtype is dtype
+        np.testing.assert_array_equal(bits(eager), bits(compiled))
+
+
 def test_composites_round_once() -> None:
     """Each is the f32 function of the same numbers, rounded."""
     composites = [
