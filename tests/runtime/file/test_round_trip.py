@@ -168,7 +168,7 @@ def test_attributes_that_are_equal_in_python_stay_apart(anything: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [1 << 63, np.int64(3), [1], {"a": 1}, "\ud800", b"x", (lambda: 0), Literal(np.array(["a"]))],
-    ids=str,
+    ids=lambda value: "function" if callable(value) else str(value),
 )
 def test_what_a_file_cannot_hold_is_refused(value: object, anything: str) -> None:
     with pytest.raises(FormatError, match="can't be saved|no counterpart"):
