@@ -64,7 +64,7 @@ class LinAlgError(Error, np.linalg.LinAlgError, RuntimeError):
     converge."""
 
 
-class NaNError(Error, FloatingPointError):
+class NaNError(Error, FloatingPointError, RuntimeError):
     """A NaN that an operand or state holds, or that an op made, found where `check_nan` or
     `detect_anomaly` looks for it; the text names the op and the line."""
 

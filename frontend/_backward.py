@@ -8,16 +8,35 @@ same as in a compiled derivative. It is a loop over a heap: a chain of any depth
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 from intaglio._apply import full, one
 from intaglio._backward_plan import planned
 from intaglio._core import Tensor, wrap
-from intaglio._modes import modes, no_grad, set_grad_enabled
+from intaglio._modes import modes, set_grad_enabled
 from intaglio._places import copied, is_data, is_shared, is_writable
-from intaglio._tape import Entry, edge_of
-from intaglio.compiler.errors import ArgumentError, GradientError, ShapeError
+from intaglio._tape import AFTER, BEFORE, Entry, edge_of
+from intaglio.compiler.errors import ArgumentError, GradientError
+
+
+class _Running(threading.local):
+    """The walks of this thread that run now, the innermost last."""
+
+    def __init__(self) -> None:
+        self.walks: list[_Walk] = []
+
+
+_running: Final = _Running()
+
+
+def queue_callback(callback: Callable[[], Any]) -> None:
+    """Call `callback` once the reverse mode that runs now has handed out all derivatives."""
+    if not _running.walks:
+        raise GradientError("queue_callback: only to be called during backward, say in a hook")
+    _running.walks[-1].after.append(callback)
 
 
 class _Walk:
@@ -33,6 +52,19 @@ class _Walk:
         self.leaf_order: list[int] = []
         self.given: set[int] = set()
         self.useful: set[Entry] | None = None
+        self.after: list[Callable[[], Any]] = []
+
+    @contextmanager
+    def running(self, grad: bool) -> Iterator[None]:
+        """Ops inside are derivatives of this walk, recorded if `grad` says so."""
+        _running.walks.append(self)
+        try:
+            with set_grad_enabled(grad):
+                yield
+                for callback in self.after:
+                    callback()
+        finally:
+            _running.walks.pop()
 
     def seed(self, tensor: Tensor, gradient: Tensor) -> None:
         """Start with the derivative of a root."""
@@ -71,6 +103,8 @@ class _Walk:
             dxs: Sequence[Tensor | None] = [None] * len(entry.edges)
             if any(dy is not None for dy in dys):
                 dxs = entry.pull(dys) if watch is None else watch.pull(entry, dys)
+                if entry.hooks is not None:
+                    dxs = _after(entry, dxs, dys)
             if trace is not None:
                 trace.deriving = outer
             for edge, dx in zip(entry.edges, dxs, strict=True):
@@ -84,7 +118,12 @@ class _Walk:
     def _hooks(self, entry: Entry, dys: list[Tensor | None]) -> None:
         if entry.hooks:
             for index, hooks in entry.hooks.items():
-                dys[index] = _run_hooks(hooks, dys[index])
+                if index >= 0:
+                    dys[index] = _run_hooks(hooks, dys[index])
+            for hook in tuple(entry.hooks.get(BEFORE, ())):
+                changed = hook(tuple(dys))
+                if changed is not None:
+                    dys[:] = _replaced(entry, changed, len(dys))
 
     def _capture(self, entry: Entry, dys: list[Tensor | None]) -> None:
         if entry.retained is not None and self.wanted is None:
@@ -157,9 +196,32 @@ def _run_hooks(hooks: Sequence[Any], dy: Tensor | None) -> Tensor | None:
         changed = hook(dy)
         if changed is not None:
             if changed._kind is not dy._kind:
-                raise ShapeError(f"a hook returned {changed._kind} for a derivative of {dy._kind}")
+                raise GradientError(
+                    f"a hook returned {changed._kind} for a derivative of {dy._kind}"
+                )
             dy = changed
     return dy
+
+
+def _after(
+    entry: Entry, dxs: Sequence[Tensor | None], dys: list[Tensor | None]
+) -> Sequence[Tensor | None]:
+    """The operand derivatives as the entry's own hooks leave them."""
+    assert entry.hooks is not None
+    for hook in tuple(entry.hooks.get(AFTER, ())):
+        changed = hook(tuple(dxs), tuple(dys))
+        if changed is not None:
+            dxs = _replaced(entry, changed, len(dxs))
+    return dxs
+
+
+def _replaced(entry: Entry, changed: Any, count: int) -> Sequence[Tensor | None]:
+    made = changed if isinstance(changed, tuple | list) else (changed,)
+    if len(made) != count:
+        raise GradientError(
+            f"a hook of {entry.describe()} returned {len(made)} derivatives in the place of {count}"
+        )
+    return made
 
 
 def _seeds(
@@ -185,7 +247,10 @@ def _seeds(
                 )
             gradient = full(1, root._kind)
         elif gradient._kind.shape != root._kind.shape:
-            raise ShapeError(f"{name}: a derivative {gradient._kind} for an output {root._kind}")
+            raise GradientError(
+                f"{name}: a derivative {gradient._kind} for an output {root._kind}: the shapes"
+                " must be equal"
+            )
         elif gradient._kind is not root._kind:
             gradient = one("cast", gradient, dtype=root._kind.dtype)
         made.append((root, gradient))
@@ -215,11 +280,11 @@ def backward(
         ready = planned(root, gradient, retain)
         if ready is not None:
             walk.given.add(id(gradient._data))
-            with no_grad():
+            with walk.running(False):
                 for leaf, data in ready:
                     walk.finish_leaf(leaf, None if data is None else wrap(data, leaf._kind))
             return
-    with set_grad_enabled(create_graph):
+    with walk.running(create_graph):
         for root, gradient in seeds:
             walk.seed(root, gradient)
         walk.run()
@@ -259,7 +324,7 @@ def grad(
     retain = create_graph if retain_graph is None else retain_graph
     walk = _Walk(create_graph, retain, wanted)
     walk.useful = _useful([edge_of(root) for root, _ in seeds], {id(s) for s in stops})
-    with set_grad_enabled(create_graph):
+    with walk.running(create_graph):
         for root, gradient in seeds:
             walk.seed(root, gradient)
         walk.run()

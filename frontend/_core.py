@@ -359,7 +359,7 @@ class Tensor:
         if value is not None and not isinstance(value, Tensor):
             raise DTypeError(f"grad: a tensor or None is wanted, not {type(value).__name__}")
         if value is not None and value._kind is not self._kind:
-            raise ArgumentError(f"grad: {value._kind} does not fit the tensor's {self._kind}")
+            raise GradientError(f"grad: {value._kind} does not fit the tensor's {self._kind}")
         trace = modes.trace
         if trace is not None:
             trace.note_grad(self, value)
@@ -375,6 +375,11 @@ class Tensor:
         return self._node
 
     @property
+    def output_nr(self) -> int:
+        """Which of the results of `grad_fn` this tensor is; 0 for tensors made by the user."""
+        return self._index if self._node is not None else 0
+
+    @property
     def is_leaf(self) -> bool:
         """Whether the user made this tensor, rather than a recorded op."""
         return self._node is None
@@ -387,7 +392,7 @@ class Tensor:
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Record derivatives for this tensor from now on, or (for one the user made) no longer."""
         if requires_grad and self._kind.dtype.kind != "f":
-            raise DTypeError(f"requires_grad_: {self._kind} has no derivative; only floats do")
+            raise GradientError(f"requires_grad_: {self._kind} has no derivative; only floats do")
         if not requires_grad and self._node is not None:
             raise GradientError(
                 "requires_grad_: only tensors made by the user can be switched off; use detach()"

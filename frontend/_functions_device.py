@@ -21,7 +21,7 @@ class MoveEntry(Entry):
     """A copy to another device on the tape: its derivative is copied back."""
 
     __slots__ = ("origin",)
-    name = "to_device"
+    op = "to_device"
     origin: Device | None
 
     def pull(self, dys: list[Tensor | None]) -> Sequence[Tensor | None]:

@@ -8,7 +8,7 @@ themselves up to date when they are next read (`_apply.refresh`)."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from intaglio.compiler.dtypes import int64
 from intaglio.compiler.errors import DTypeError, GradientError, ShapeError
 from intaglio.compiler.op import op_named
 
+if TYPE_CHECKING:
+    from intaglio._tape import Entry
+
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
@@ -30,7 +33,7 @@ def write(tensor: Tensor, result: Tensor, name: str = "in place") -> Tensor:
         result = _fit(tensor, result, name)
     taped = modes.grad and (result.requires_grad or tensor.requires_grad)
     if taped:
-        _check_leaf(tensor, name)
+        check_leaf(tensor, name)
     if tensor._view is not None and tensor._seen != counter_of(tensor)[0]:
         refresh(tensor)
     if tensor._view is not None:
@@ -86,7 +89,7 @@ def _propagate(view: Tensor, taped: bool, version: int) -> None:
             parent._data = view._data
         else:
             if taped:
-                _check_leaf(parent, "in place")
+                check_leaf(parent, "in place")
             if parent._view is not None and parent._seen != version:
                 parent._seen = version - 1
             old = _old(parent)
@@ -96,6 +99,15 @@ def _propagate(view: Tensor, taped: bool, version: int) -> None:
             _take_over(parent, updated, taped)
         parent._seen = version
         view = parent
+
+
+def retape(tensor: Tensor, entry: Entry, index: int) -> None:
+    """Let a tensor that was written to off the tape be a result of an entry; what it is a view of
+    follows."""
+    tensor._node, tensor._index, tensor.requires_grad = entry, index, True
+    version = counter_of(tensor)[0]
+    tensor._seen = version
+    _propagate(tensor, True, version)
 
 
 def _old(parent: Tensor) -> Tensor:
@@ -270,7 +282,8 @@ def _fit(tensor: Tensor, result: Tensor, name: str) -> Tensor:
     return result if result.dtype is tensor.dtype else one("cast", result, dtype=tensor.dtype)
 
 
-def _check_leaf(tensor: Tensor, name: str) -> None:
+def check_leaf(tensor: Tensor, name: str) -> None:
+    """Refuse to write to a leaf that requires grad, or to a view of one."""
     root = tensor
     while root._view is not None and root._view[1] != "stop_gradient":
         root = root._view[0]
@@ -287,7 +300,7 @@ def in_place(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not (modes.grad and self.requires_grad):
             return write(self, function(self, *args, **kwargs), name)
-        _check_leaf(self, name)
+        check_leaf(self, name)
         if self._view is not None and self._seen != counter_of(self)[0]:
             refresh(self)
         before = _old(self)
@@ -320,7 +333,7 @@ def reshaped_in_place(function: Callable[..., Tensor], name: str) -> Callable[..
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if modes.grad and self.requires_grad:
-            _check_leaf(self, name)
+            check_leaf(self, name)
         before = _old(self)
         before._view, before._seen = self._view, self._seen
         before._counter = counter_of(self)

@@ -53,6 +53,7 @@ class Derivative:
         "_place",
         "_run",
         "dys",
+        "entry",
         "graph",
         "kinds",
         "known",
@@ -91,6 +92,7 @@ class Derivative:
         self.known = place is None and not any(op_named(n.op).effect for n in graph.nodes)
         self.graph = graph.replace(inputs=[v for group in kept for _, v in group])
         self._run: Evaluator | None = None
+        self.entry: type[OpEntry] = OpEntry
 
     def values(self, data: Sequence[Any]) -> list[Tensor | None]:
         """The operand derivatives from the data of what is read, off the tape."""
@@ -159,7 +161,7 @@ class Entry:
         "saved",
         "structure",
     )
-    name = ""
+    op = ""  # what was applied
     structure: int  # of the tape that ends here; 0: nothing is known of it
 
     def __init__(
@@ -188,7 +190,7 @@ class Entry:
     def describe(self) -> str:
         """The op and its place, for messages."""
         place = f" ({where_of(self.place)})" if self.place is not None else ""
-        return f"{self.name}{place}"
+        return f"{self.op}{place}"
 
     def _freed(self) -> GradientError:
         return GradientError(
@@ -208,16 +210,75 @@ class Entry:
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
-        """The entries that this one reads from, as torch shows them."""
-        return tuple((None, 0) if e is None else e for e in self.edges)
+        """The entries and leaves (as `AccumulateGrad`) that this one reads from, each with the
+        number of the result; `(None, 0)` where no derivative goes."""
+        return tuple(
+            (None, 0) if e is None else (AccumulateGrad(e[0]), 0) if isinstance(e[0], Tensor) else e
+            for e in self.edges
+        )
 
     def __repr__(self) -> str:
-        return f"<{self.backward_name()}>"
+        return f"<{self.name()}>"
 
-    def backward_name(self) -> str:
+    def name(self) -> str:
         """The name as torch spells it: `MulBackward0`."""
-        words = self.name.replace(".", "_").split("_")
-        return "".join(w[:1].upper() + w[1:] for w in words) + "Backward0"
+        return _backward_name(self.op)
+
+    def register_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(operand derivatives, result derivatives)` after this entry was differentiated;
+        a tuple that it returns replaces the operand derivatives."""
+        return self._hooked(AFTER, hook)
+
+    def register_prehook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(result derivatives)` before this entry is differentiated; a tuple that it
+        returns replaces them."""
+        return self._hooked(BEFORE, hook)
+
+    def _hooked(self, where: int, hook: Callable[..., Any]) -> HookHandle:
+        if self.hooks is None:
+            self.hooks = {}
+        hooks = self.hooks.setdefault(where, [])
+        hooks.append(hook)
+        return HookHandle(hooks, hook)
+
+
+BEFORE: Final = -1
+AFTER: Final = -2
+"""Keys of an entry's hooks that are not of one result but of the whole entry."""
+
+
+class AccumulateGrad:
+    """Where a walk over `next_functions` ends: the leaf, as `variable`, whose `.grad` is added
+    to."""
+
+    __slots__ = ("variable",)
+    next_functions: tuple[Any, ...] = ()
+
+    def __init__(self, variable: Tensor) -> None:
+        self.variable = variable
+
+    def name(self) -> str:
+        """The name as torch spells it."""
+        return "torch::autograd::AccumulateGrad"
+
+    def register_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook((), (derivative,))` after the leaf's `.grad` was added to."""
+
+        def added(leaf: Tensor) -> None:
+            hook((), (leaf.grad,))
+
+        return register_accumulate_hook(self.variable, added)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return hash(self.variable)
+
+
+def _backward_name(op: str) -> str:
+    words = op.replace(".", "_").split("_")
+    return "".join(w[:1].upper() + w[1:] for w in words) + "Backward0"
 
 
 _new: Final = object.__new__
@@ -231,7 +292,7 @@ class OpEntry(Entry):
     every: Derivative  # for all results' derivatives: what was saved is what it reads
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # a constant elsewhere
+    def op(self) -> str:  # type: ignore[override]  # a constant elsewhere
         """The op."""
         return self.rule.op
 
@@ -320,7 +381,8 @@ def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], plac
         except Error as error:
             raise located(error, (where_of(place),)) from None
         rule.saving[needs] = every
-    entry = _new(OpEntry)
+        every.entry = _class_of(rule.op)
+    entry = _new(every.entry)
     entry.rule, entry.every, entry.place = rule, every, place
     entry.hooks = entry.retained = None
     number = entry.number = next(_order)
@@ -354,6 +416,17 @@ def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], plac
         counters = [counter_of(outputs[k]) for k in every.ys]
         results = [(outputs[k]._data, c, c[0]) for k, c in zip(every.ys, counters, strict=True)]
     entry.saved = (operands, results)
+
+
+_CLASSES: Final[dict[str, type[OpEntry]]] = {}
+
+
+def _class_of(op: str) -> type[OpEntry]:
+    """The class of an op's entries: its name is what code that walks a tape shows."""
+    found = _CLASSES.get(op)
+    if found is None:
+        found = _CLASSES[op] = type(_backward_name(op), (OpEntry,), {"__slots__": ()})
+    return found
 
 
 def _structure(key: tuple[int, ...]) -> int:

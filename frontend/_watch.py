@@ -101,7 +101,7 @@ class _Anomalies(Watch):
                     place = f" (gradient of {where_of(entry.place)})" if entry.place else ""
                     kinds = ", ".join(str(dx._kind) for dx in dxs if dx is not None)
                     raise _placed(
-                        f"gradient of {entry.name}: {kinds}: NaN at {positions(data)} in the"
+                        f"gradient of {entry.op}: {kinds}: NaN at {positions(data)} in the"
                         f" derivative of operand {number}{place}"
                     )
         return dxs

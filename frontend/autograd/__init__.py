@@ -1,0 +1,50 @@
+"""torch.autograd's names: `grad`, `backward`, `Function`, `functional`, `graph`, and the checks of
+derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from intaglio._backward import backward as _backward, grad
+from intaglio._core import Tensor
+from intaglio._custom import custom_vjp
+from intaglio._gradcheck import gradcheck, gradgradcheck
+from intaglio._modes import enable_grad, inference_mode, no_grad, set_grad_enabled
+from intaglio._watch import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from intaglio.autograd import function, functional, graph
+from intaglio.autograd.function import Function
+from intaglio.compiler.errors import ArgumentError, GradientError
+
+__all__ = [
+    "Function", "GradcheckError", "Variable", "backward", "custom_vjp", "detect_anomaly",
+    "enable_grad", "function", "functional", "grad", "gradcheck", "gradgradcheck", "graph",
+    "inference_mode", "is_anomaly_enabled", "no_grad", "set_detect_anomaly", "set_grad_enabled",
+]  # fmt: skip
+
+GradcheckError = GradientError
+Variable = Tensor
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
+    """Add the derivatives of `tensors` (weighted by `grad_tensors`) to the `.grad` of the leaves,
+    of `inputs` alone where they are given."""
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise ArgumentError("backward: grad_variables is another name of grad_tensors")
+        grad_tensors = grad_variables
+    if inputs is not None and not isinstance(inputs, Tensor) and not len(inputs):
+        raise GradientError("backward: inputs is empty: there is nothing to give derivatives to")
+    roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if grad_tensors is None:
+        weights: list[Tensor | None] = [None] * len(roots)
+    else:
+        weights = [grad_tensors] if isinstance(grad_tensors, Tensor) else list(grad_tensors)
+    _backward(roots, weights, retain_graph, create_graph, inputs)
