@@ -14,7 +14,7 @@ import numpy as np
 import intaglio.compiler.ops  # noqa: F401  # fills the registry of ops
 from intaglio._core import Array, Tensor, counter_of, from_array, wrap
 from intaglio._kind import Kind, kind_of_type
-from intaglio._modes import modes
+from intaglio._modes import inference_used, modes
 from intaglio._places import filled, is_data, moved, place_of, share_memory
 from intaglio._scope import spot, where_of
 from intaglio._strides import is_view
@@ -259,6 +259,8 @@ def link(made: Tensor, parent: Tensor, op: str, attributes: Attributes) -> Tenso
     counter = counter_of(parent)
     made._counter = counter
     made._seen = counter[0]
+    if inference_used and made._node is None:
+        made._index = min(parent._index, 0)  # made in inference mode if the parent was
     return made
 
 
@@ -322,6 +324,7 @@ def full(number: Any, kind: Kind) -> Tensor:
 
             raise symbolic(str(kind))
         found = _FULL[key] = wrap(_constant_data(value, kind), kind)
+        found._index = 0  # also in inference mode: it is there for all
     return found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from intaglio._device_names import device
 from intaglio._kind import Kind, Size, kind_of_array
-from intaglio._modes import modes
+from intaglio._modes import inference_used, modes
 from intaglio._places import is_data, is_dense, to_host
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, DeviceError, DTypeError, GradientError
@@ -393,6 +393,10 @@ class Tensor:
         """Record derivatives for this tensor from now on, or (for one the user made) no longer."""
         if requires_grad and self._kind.dtype.kind != "f":
             raise GradientError(f"requires_grad_: {self._kind} has no derivative; only floats do")
+        if requires_grad and is_inference(self) and not modes.inference:
+            raise GradientError(
+                f"requires_grad_: {self._kind} was made in inference_mode; use a clone() of it"
+            )
         if not requires_grad and self._node is not None:
             raise GradientError(
                 "requires_grad_: only tensors made by the user can be switched off; use detach()"
@@ -473,6 +477,8 @@ class Parameter(Tensor):
 
 
 _new: Final = object.__new__
+INFERENCE: Final = -1
+"""Number of the result, for a tensor of no tape: made in inference mode."""
 
 
 def wrap(data: Any, kind: Kind, cls: type[Tensor] = Tensor) -> Tensor:
@@ -488,7 +494,14 @@ def wrap(data: Any, kind: Kind, cls: type[Tensor] = Tensor) -> Tensor:
     made._seen = 0
     made._hooks = None
     made.requires_grad = False
+    if inference_used and modes.inference:
+        made._index = INFERENCE
     return made
+
+
+def is_inference(tensor: Tensor) -> bool:
+    """Whether a tensor was made in inference mode."""
+    return tensor._index == INFERENCE and tensor._node is None
 
 
 def counter_of(tensor: Tensor) -> list[int]:

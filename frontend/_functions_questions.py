@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from intaglio import _core as core
 from intaglio._core import Tensor
 
 
@@ -49,8 +50,9 @@ def get_device(input: Tensor) -> int:
 
 
 def is_inference(input: Tensor) -> bool:
-    """Whether the tensor was made in inference mode: never told apart here."""
-    return False
+    """Whether the tensor was made in inference mode (`inference_mode`), or is a view of one that
+    was."""
+    return core.is_inference(input)
 
 
 def is_conj(input: Tensor) -> bool:

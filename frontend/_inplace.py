@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intaglio._apply import constant, one, refresh
-from intaglio._core import Tensor, counter_of
-from intaglio._modes import modes
+from intaglio._core import Tensor, counter_of, is_inference
+from intaglio._modes import inference_used, modes
 from intaglio._places import copied, is_writable, store
 from intaglio._strides import dense
 from intaglio.compiler.dtypes import int64
@@ -29,6 +29,11 @@ _RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 def write(tensor: Tensor, result: Tensor, name: str = "in place") -> Tensor:
     """Let `tensor` hold the elements of `result`, a tensor of the same shape."""
+    if inference_used and modes.trace is None and not modes.inference and is_inference(tensor):
+        raise GradientError(
+            f"{name}: {tensor._kind} was made in inference_mode, so it is not to be written to"
+            " outside; write to a clone() of it"
+        )
     if result._kind is not tensor._kind:
         result = _fit(tensor, result, name)
     taped = modes.grad and (result.requires_grad or tensor.requires_grad)

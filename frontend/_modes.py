@@ -26,6 +26,8 @@ class _Modes(threading.local):
 
 
 modes: Final = _Modes()
+inference_used: Final[list[bool]] = []
+"""Not empty once `inference_mode` was entered anywhere: before, no tensor was made in it."""
 
 
 class _GradMode:
@@ -37,7 +39,7 @@ class _GradMode:
 
     def __enter__(self) -> None:
         self._before.append(modes.grad)
-        modes.grad = self._mode
+        modes.grad = self._mode and not modes.inference
 
     def __exit__(self, *_: object) -> None:
         modes.grad = self._before.pop()
@@ -87,12 +89,12 @@ class set_grad_enabled(_GradMode):
     def __init__(self, mode: bool) -> None:
         super().__init__(mode)
         self._earlier: bool | None = modes.grad
-        modes.grad = mode
+        modes.grad = mode and not modes.inference
 
     def __enter__(self) -> None:
         self._before.append(modes.grad if self._earlier is None else self._earlier)
         self._earlier = None
-        modes.grad = self._mode
+        modes.grad = self._mode and not modes.inference
 
     def __call__(self, function: F) -> F:
         if self._earlier is not None:
@@ -101,16 +103,31 @@ class set_grad_enabled(_GradMode):
 
 
 class inference_mode(_GradMode):
-    """`no_grad` for code that never asks for derivatives of what it makes."""
+    """`no_grad` for code that never asks for derivatives of what it makes: a tensor made inside can
+    neither be saved for a derivative nor be written to outside; a `clone()` of it can."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return cls()(mode) if callable(mode) else super().__new__(cls)
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__(not mode)
         self._inference: list[bool] = []
 
     def __enter__(self) -> None:
-        super().__enter__()
         self._inference.append(modes.inference)
         modes.inference = not self._mode
+        inference_used[:] = [True]
+        super().__enter__()
+
+    def __call__(self, function: F) -> F:
+        mode = not self._mode
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with inference_mode(mode):
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]  # the same signature as the function's
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()

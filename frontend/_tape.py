@@ -19,9 +19,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from intaglio._core import Tensor, counter_of, wrap
+from intaglio._core import Tensor, counter_of, is_inference, wrap
 from intaglio._kind import kind_of_type
-from intaglio._modes import modes
+from intaglio._modes import inference_used, modes
 from intaglio._scope import Spot, where_of
 from intaglio.compiler.dims import Constraint, collecting
 from intaglio.compiler.errors import Error, GradientError
@@ -382,6 +382,8 @@ def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], plac
             raise located(error, (where_of(place),)) from None
         rule.saving[needs] = every
         every.entry = _class_of(rule.op)
+    if inference_used:
+        _check_saved([inputs[k] for k in every.xs], rule.op, place)
     entry = _new(every.entry)
     entry.rule, entry.every, entry.place = rule, every, place
     entry.hooks = entry.retained = None
@@ -416,6 +418,18 @@ def record(rule: Rule, inputs: Sequence[Tensor], outputs: Sequence[Tensor], plac
         counters = [counter_of(outputs[k]) for k in every.ys]
         results = [(outputs[k]._data, c, c[0]) for k, c in zip(every.ys, counters, strict=True)]
     entry.saved = (operands, results)
+
+
+def _check_saved(tensors: Sequence[Tensor], op: str, place: Spot) -> None:
+    for t in tensors:
+        if is_inference(t):
+            raise located(
+                GradientError(
+                    f"{op}: {t._kind} was made in inference_mode, so it cannot be saved for a"
+                    " derivative; use a clone() of it"
+                ),
+                (where_of(place),),
+            )
 
 
 _CLASSES: Final[dict[str, type[OpEntry]]] = {}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from intaglio._apply import full, one
-from intaglio._core import Tensor, counter_of, wrap
+from intaglio._core import Tensor, counter_of, is_inference, wrap
 from intaglio._inplace import check_leaf, retape
 from intaglio._kind import Kind
 from intaglio._methods import sum_to_size
@@ -30,6 +30,11 @@ class _SavedInput:
     """A tensor that `forward` did not make."""
 
     def __init__(self, tensor: Tensor) -> None:
+        if is_inference(tensor):
+            raise GradientError(
+                f"save_for_backward: {tensor._kind} was made in inference_mode, so it cannot be"
+                " saved for a derivative; use a clone() of it"
+            )
         self._tensor, self._version = tensor, counter_of(tensor)[0]
 
     def read(self, entry: FunctionEntry | None) -> Tensor:
@@ -197,7 +202,7 @@ class FunctionEntry(Entry):
     def _fitted(self, number: int, dx: Any, kind: Kind) -> Tensor | None:
         """A derivative with the operand's shape and dtype: what broadcasting repeated is summed."""
         if dx is None or dx._kind is kind:
-            return dx  # type: ignore[no-any-return]  # what the user gave
+            return dx
         if not isinstance(dx, Tensor):
             raise GradientError(
                 f"{self.describe()}: backward gave {type(dx).__name__} as derivative {number};"
