@@ -1,8 +1,10 @@
 # One line for each thing a developer does. Environments are made when missing, and renewed when
-# pyproject.toml changes. Variables: PYTHON (3.11 or newer), ARGS (handed on to the tool that runs).
+# pyproject.toml changes. Variables: PYTHON (3.11 or newer), ARGS (handed on to the tool that runs),
+# WORKERS (processes that `make test` runs in; 0: none but its own).
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= 2
 TORCH ?= torch==2.13.0
 BENCH_PEERS ?= $(TORCH) scikit-learn
 
@@ -60,7 +62,7 @@ demo: $(VENV)/.examples
 	$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
