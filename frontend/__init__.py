@@ -11,7 +11,9 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
     # pytest tests/project/test_root.py --update-golden
 
     from intaglio import (
+        amp as amp,
         autograd as autograd,
+        backends as backends,
         cuda as cuda,
         data as data,
         func as func,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         special as special,
     )
     from intaglio._compare import compare as compare
+    from intaglio._compile import compile as compile
     from intaglio._constants import (
         e as e,
         inf as inf,
@@ -289,6 +292,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         arcsinh_ as arcsinh_,
         arctan_ as arctan_,
         arctanh_ as arctanh_,
+        as_strided_ as as_strided_,
         asin_ as asin_,
         asinh_ as asinh_,
         atan_ as atan_,
@@ -298,6 +302,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         clamp_max_ as clamp_max_,
         clamp_min_ as clamp_min_,
         clip_ as clip_,
+        conj_physical_ as conj_physical_,
         cos_ as cos_,
         cosh_ as cosh_,
         deg2rad_ as deg2rad_,
@@ -342,6 +347,10 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         zero_ as zero_,
     )
     from intaglio._functions_index import index_put as index_put
+    from intaglio._functions_interchange import (
+        from_file as from_file,
+        to_dlpack as to_dlpack,
+    )
     from intaglio._functions_join import (
         block_diag as block_diag,
         cartesian_prod as cartesian_prod,
@@ -429,6 +438,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         broadcast_tensors as broadcast_tensors,
         broadcast_to as broadcast_to,
         clone as clone,
+        detach as detach,
         expand_dims as expand_dims,
         flatten as flatten,
         flip as flip,
@@ -659,11 +669,33 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         get_printoptions as get_printoptions,
         set_printoptions as set_printoptions,
     )
+    from intaglio._saving import save as save
+    from intaglio._settings import (
+        are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
+        can_cast as can_cast,
+        get_default_device as get_default_device,
+        get_deterministic_debug_mode as get_deterministic_debug_mode,
+        get_float32_matmul_precision as get_float32_matmul_precision,
+        get_num_interop_threads as get_num_interop_threads,
+        get_num_threads as get_num_threads,
+        set_anomaly_enabled as set_anomaly_enabled,
+        set_default_device as set_default_device,
+        set_default_tensor_type as set_default_tensor_type,
+        set_deterministic_debug_mode as set_deterministic_debug_mode,
+        set_float32_matmul_precision as set_float32_matmul_precision,
+        set_flush_denormal as set_flush_denormal,
+        set_num_interop_threads as set_num_interop_threads,
+        set_warn_always as set_warn_always,
+        typename as typename,
+        use_deterministic_algorithms as use_deterministic_algorithms,
+    )
     from intaglio._tensor import Tensor as Tensor
     from intaglio._trace import (
         copied_outside_trace as copied_outside_trace,
         is_tracing as is_tracing,
     )
+    from intaglio._watch import is_anomaly_enabled as is_anomaly_enabled
+    from intaglio.amp import autocast as autocast
     from intaglio.compiler.dims import Dim as Dim
     from intaglio.compiler.dtypes import (
         bfloat16 as bfloat16,
@@ -710,7 +742,36 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         native_layer_norm as native_layer_norm,
     )
     from intaglio.nn._resampling import _upsample_bilinear2d_aa as _upsample_bilinear2d_aa
+    from intaglio.nn._root_forms import (
+        adaptive_max_pool1d as adaptive_max_pool1d,
+        affine_grid_generator as affine_grid_generator,
+        alpha_dropout_ as alpha_dropout_,
+        batch_norm as batch_norm,
+        binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+        convolution as convolution,
+        cosine_embedding_loss as cosine_embedding_loss,
+        ctc_loss as ctc_loss,
+        dropout_ as dropout_,
+        embedding as embedding,
+        embedding_renorm_ as embedding_renorm_,
+        feature_alpha_dropout_ as feature_alpha_dropout_,
+        feature_dropout as feature_dropout,
+        feature_dropout_ as feature_dropout_,
+        frobenius_norm as frobenius_norm,
+        hinge_embedding_loss as hinge_embedding_loss,
+        instance_norm as instance_norm,
+        kl_div as kl_div,
+        layer_norm as layer_norm,
+        margin_ranking_loss as margin_ranking_loss,
+        max_pool1d_with_indices as max_pool1d_with_indices,
+        native_dropout as native_dropout,
+        norm_except_dim as norm_except_dim,
+        poisson_nll_loss as poisson_nll_loss,
+        triplet_margin_loss as triplet_margin_loss,
+        vander as vander,
+    )
     from intaglio.nn.functional import (
+        adaptive_avg_pool1d as adaptive_avg_pool1d,
         alpha_dropout as alpha_dropout,
         avg_pool1d as avg_pool1d,
         bilinear as bilinear,
@@ -785,12 +846,12 @@ _NAMES: dict[str, str] = {
         unsqueeze_copy view_copy""",
     "intaglio._functions_ranges": "arange eye linspace logspace range",
     "intaglio._functions_in_place": """
-        abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_
-        asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_
-        detach_ erf_ erfc_ exp_ exp2_ expm1_ fill_ fix_ floor_ frac_ gcd_ i0_ index_put_
-        lcm_ ldexp_ log_ log10_ log1p_ log2_ logit_ nan_to_num_ neg_ negative_ rad2deg_
-        reciprocal_ resize_as_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_
-        tan_ tanh_ trunc_ xlogy_ zero_""",
+        abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_
+        as_strided_ asin_ asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_
+        conj_physical_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp_ exp2_ expm1_ fill_ fix_ floor_
+        frac_ gcd_ i0_ index_put_ lcm_ ldexp_ log_ log10_ log1p_ log2_ logit_ nan_to_num_ neg_
+        negative_ rad2deg_ reciprocal_ resize_as_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_
+        sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_""",
     "intaglio._functions_private": """
         _chunk_cat _unsafe_masked_index _unsafe_masked_index_put_accumulate""",
     "intaglio._functions_questions": """
@@ -834,7 +895,7 @@ _NAMES: dict[str, str] = {
         matrix_power mm mv outer tensordot vdot""",
     "intaglio._functions_movement": """
         adjoint atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors
-        broadcast_to clone expand_dims flatten flip fliplr flipud moveaxis movedim narrow
+        broadcast_to clone detach expand_dims flatten flip fliplr flipud moveaxis movedim narrow
         permute ravel repeat_interleave reshape rot90 select squeeze swapaxes swapdims t
         tile transpose unbind unflatten unsqueeze""",
     "intaglio._functions_pad": "constant_pad constant_pad_nd pad_by_index",
@@ -866,6 +927,8 @@ _NAMES: dict[str, str] = {
     "intaglio._functions_special_logs": """
         acosh arccosh arcsinh arctanh asinh atanh hypot logaddexp logaddexp2""",
     "intaglio._functions_sort": "argsort kthvalue median msort sort topk",
+    "intaglio._compile": "compile",
+    "intaglio._functions_interchange": "from_file to_dlpack",
     "intaglio._jit": "jit",
     "intaglio._kind": "Size",
     "intaglio._modes": """
@@ -876,8 +939,18 @@ _NAMES: dict[str, str] = {
     "intaglio._recipe": "program",
     "intaglio._recorded": "spec",
     "intaglio._repr": "get_printoptions set_printoptions",
+    "intaglio._saving": "save",
+    "intaglio._settings": """
+        are_deterministic_algorithms_enabled can_cast get_default_device
+        get_deterministic_debug_mode get_float32_matmul_precision get_num_interop_threads
+        get_num_threads set_anomaly_enabled
+        set_default_device set_default_tensor_type set_deterministic_debug_mode
+        set_float32_matmul_precision set_flush_denormal set_num_interop_threads set_warn_always
+        typename use_deterministic_algorithms""",
     "intaglio._tensor": "Tensor",
     "intaglio._trace": "copied_outside_trace is_tracing",
+    "intaglio._watch": "is_anomaly_enabled",
+    "intaglio.amp": "autocast",
     "intaglio.compiler.dims": "Dim",
     "intaglio.compiler.dtypes": """
         bfloat16 float16 float32 float64 int16 int32 int64 int8 uint32 uint8""",
@@ -890,9 +963,17 @@ _NAMES: dict[str, str] = {
         _batch_norm_with_update _native_batch_norm_legit _softmax_backward_data native_batch_norm
         native_dropout_backward native_group_norm native_layer_norm""",
     "intaglio.nn._resampling": "_upsample_bilinear2d_aa",
+    "intaglio.nn._root_forms": """
+        adaptive_max_pool1d affine_grid_generator alpha_dropout_ batch_norm
+        binary_cross_entropy_with_logits convolution cosine_embedding_loss ctc_loss dropout_
+        embedding embedding_renorm_ feature_alpha_dropout_ feature_dropout feature_dropout_
+        frobenius_norm hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss
+        max_pool1d_with_indices native_dropout norm_except_dim poisson_nll_loss
+        triplet_margin_loss vander""",
     "intaglio.nn.functional": """
-        alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle cosine_similarity dropout
-        feature_alpha_dropout group_norm hardshrink log_softmax max_pool1d max_pool2d max_pool3d
+        adaptive_avg_pool1d alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle
+        cosine_similarity dropout feature_alpha_dropout group_norm hardshrink log_softmax
+        max_pool1d max_pool2d max_pool3d
         pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rms_norm rrelu rrelu_
         selu selu_ softmax threshold threshold_""",
     "intaglio.runtime": "load num_threads set_num_threads",
@@ -900,7 +981,9 @@ _NAMES: dict[str, str] = {
     "intaglio.runtime.weights": "load_weights save_weights",
 }
 _SUBMODULES = (
+    "amp",
     "autograd",
+    "backends",
     "cuda",
     "data",
     "func",

@@ -28,6 +28,7 @@ from intaglio import (
     _functions_movement as movement,
     _functions_number as number,
     _functions_prefix as prefix,
+    _functions_python as python,
     _functions_questions as questions,
     _functions_reduce as reduce,
     _functions_scatter as scattering,
@@ -94,6 +95,7 @@ _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (questions, """
         is_complex is_nonzero is_same_size is_signed get_device is_inference is_conj is_neg
         is_pinned pin_memory to_dense const_data_ptr"""),
+    (python, "apply_ map_ map2_ dim_order"),
     (calculus, "diff"),
     (searching, "isin"),
     (statistics, "quantile nanquantile nanmedian mode renorm"),
@@ -121,8 +123,9 @@ _IN_PLACE: Final = """
     abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin
     arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh baddbmm bitwise_and
     bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp
-    clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf
-    erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge greater
+    clamp_max clamp_min clip conj_physical copysign cos cosh cumprod cumsum deg2rad digamma div
+    divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge
+    greater
     greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill index_put
     index_reduce lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and
     logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply mvlgamma
@@ -244,6 +247,7 @@ def _attach_rest() -> None:
         placing.cpu, "cuda": placing.cuda, "sum_to_size": sum_to_size, "trace": diagonals.trace_of,
         "real": property(number.real), "imag": property(number.imag),
         "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
+        "hardshrink": _functional("hardshrink"), "prelu": _functional("prelu"),
         "softmax": _normalized("softmax"), "log_softmax": _normalized("log_softmax"),
         "__array_ufunc__": array_ufunc, "__array_function__": array_function,
         "layout": property(lambda _: strided), "is_cpu": property(lambda x: not x.is_cuda),
@@ -276,6 +280,17 @@ def _normalized(name: str) -> Callable[..., Any]:
 
         return getattr(import_module("intaglio.nn.functional"), name)(self, dim, dtype=dtype)
 
+    return method
+
+
+def _functional(name: str) -> Callable[..., Any]:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        from importlib import import_module
+
+        return getattr(import_module("intaglio.nn.functional"), name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`nn.functional.{name}` of this tensor."
     return method
 
 

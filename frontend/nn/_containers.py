@@ -1,4 +1,5 @@
-"""Modules that hold modules: `Sequential`, `ModuleList`, `ModuleDict`, and a list of parameters."""
+"""Modules that hold modules: `Sequential`, `ModuleList`, `ModuleDict`, and a list and a dict of
+parameters."""
 
 from __future__ import annotations
 
@@ -147,3 +148,94 @@ class ParameterList(Module):
 
     def __getitem__(self, index: int) -> Any:
         return list(self._parameters.values())[index]
+
+
+class ParameterDict(Module):
+    """A dict of parameters by name, in the order in which they came; plain tensors that are put in
+    become parameters."""
+
+    def __init__(self, parameters: Any = None) -> None:
+        super().__init__()
+        self.update(parameters or {})
+
+    def update(self, parameters: Any) -> None:
+        """Add or replace parameters, from a mapping or from pairs of names and tensors."""
+        pairs = parameters.items() if hasattr(parameters, "items") else parameters
+        for name, value in pairs:
+            self[name] = value
+
+    def __setitem__(self, name: str, value: Tensor | None) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise KeyError(f"ParameterDict: a name is a text without dots, not {name!r}")
+        kept = value is None or isinstance(value, Parameter)
+        self._parameters[name] = value if kept else Parameter(value)  # type: ignore[assignment]  # a Parameter or None when kept
+
+    def __getitem__(self, name: str) -> Any:
+        return self._parameters[name]
+
+    def __delitem__(self, name: str) -> None:
+        del self._parameters[name]
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self._parameters))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._parameters
+
+    def __or__(self, other: Mapping[str, Tensor]) -> ParameterDict:
+        made = self.copy()
+        made.update(other)
+        return made
+
+    def __ior__(self, other: Mapping[str, Tensor]) -> Self:
+        self.update(other)
+        return self
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._parameters.keys()
+
+    def values(self) -> Iterable[Any]:
+        """The parameters."""
+        return self._parameters.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Names and parameters."""
+        return self._parameters.items()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The parameter of this name, or `default`."""
+        return self._parameters.get(name, default)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """The parameter of this name; `default` becomes it where there is none."""
+        if name not in self._parameters:
+            self[name] = default
+        return self._parameters[name]
+
+    def pop(self, name: str) -> Any:
+        """Take a parameter out."""
+        return self._parameters.pop(name)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the last name and parameter out."""
+        name = next(reversed(self))
+        return name, self.pop(name)
+
+    def clear(self) -> None:
+        """Take all out."""
+        self._parameters.clear()
+
+    def copy(self) -> ParameterDict:
+        """Another dict of the same parameters."""
+        return ParameterDict(self)
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """Another dict with these names, all for `default`."""
+        return ParameterDict(dict.fromkeys(keys, default))

@@ -142,6 +142,10 @@ class NLLLoss(_WeightedLoss):
         )
 
 
+class NLLLoss2d(NLLLoss):
+    """`NLLLoss`, by an older name for images of classes: [n, c, h, w] and [n, h, w]."""
+
+
 class CrossEntropyLoss(_WeightedLoss):
     """The negative logarithm of the softmax at the target class."""
 

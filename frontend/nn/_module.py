@@ -13,6 +13,7 @@ from intaglio._scope import current
 from intaglio._tensor import Parameter, Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, Error
+from intaglio.nn._buffer import Buffer
 
 _hook_ids = count()
 
@@ -44,9 +45,9 @@ class RemovableHandle:
 class Module:
     """Base of every layer and model.
 
-    Assigning a `Parameter`, a `Module` or (after `register_buffer`) a tensor to an attribute
-    registers it under that name. Subclasses define `forward`; calling the module runs the forward
-    hooks around it and places every op under the module's path."""
+    Assigning a `Parameter`, a `Buffer`, a `Module` or (after `register_buffer`) a tensor to an
+    attribute registers it under that name. Subclasses define `forward`; calling the module
+    runs the forward hooks around it and places every op under the module's path."""
 
     training: bool
     _parameters: dict[str, Parameter | None]
@@ -88,11 +89,14 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         registries = self.__dict__
         if "_parameters" not in registries:
-            if isinstance(value, Parameter | Module):
+            if isinstance(value, Parameter | Buffer | Module):
                 raise Error(
                     f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
                 )
             super().__setattr__(name, value)
+            return
+        if isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)
             return
         for kind, registry in ((Parameter, "_parameters"), (Module, "_modules")):
             if isinstance(value, kind):
