@@ -100,7 +100,7 @@ class Module:
             return
         for kind, registry in ((Parameter, "_parameters"), (Module, "_modules")):
             if isinstance(value, kind):
-                self._forget(name)
+                self._forget(name, registry)
                 registries[registry][name] = value
                 return
         for registry in ("_parameters", "_modules", "_buffers"):
@@ -120,9 +120,11 @@ class Module:
             )
         self.__dict__[registry][name] = value
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, kept: str) -> None:
+        """Take a name out of every registry but one, where what is replaced keeps its place."""
         for registry in ("_parameters", "_buffers", "_modules"):
-            self.__dict__[registry].pop(name, None)
+            if registry != kept:
+                self.__dict__[registry].pop(name, None)
         self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
@@ -145,21 +147,21 @@ class Module:
     def register_parameter(self, name: str, parameter: Parameter | None) -> None:
         """Add a parameter (or the place of one: None) under a name."""
         self._check_name(name)
-        self._forget(name)
+        self._forget(name, "_parameters")
         self._parameters[name] = parameter
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the state but is not trained; `persistent=False` keeps it
         out of `state_dict`."""
         self._check_name(name)
-        self._forget(name)
+        self._forget(name, "_buffers")
         self._buffers[name] = tensor
         (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Add a child under a name."""
         self._check_name(name)
-        self._forget(name)
+        self._forget(name, "_modules")
         self._modules[name] = module
 
     add_module = register_module

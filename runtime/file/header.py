@@ -93,7 +93,9 @@ def parse(data: bytes, file_bytes: int) -> Header:
     """The header that starts a file of `file_bytes` bytes; nothing it says is believed beyond what
     that length allows."""
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
-        raise FormatError("magic: this is not a model file")
+        raise FormatError(
+            "magic: this is not a model file (weights, .npz or .safetensors: use load_weights)"
+        )
     if len(data) >= 12:
         (version,) = struct.unpack_from("<I", data, 8)
         if version > VERSION:

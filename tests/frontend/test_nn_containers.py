@@ -60,6 +60,24 @@ def test_buffers_register_themselves():
         type("Early", (nn.Module,), {"__init__": lambda self: setattr(self, "x", nn.Buffer())})()
 
 
+def test_what_is_replaced_keeps_its_place():
+    model = nn.Module()
+    for name in ("a", "b", "c"):
+        setattr(model, f"{name}_weight", nn.Parameter(ig.ones(2)))
+        setattr(model, f"{name}_buffer", nn.Buffer(ig.ones(2)))
+        setattr(model, f"{name}_module", nn.Identity())
+    before = list(model.state_dict()), [name for name, _ in model.named_children()]
+    model.a_weight = nn.Parameter(ig.zeros(2))
+    model.a_buffer += 1
+    model.b_buffer = nn.Buffer(ig.zeros(2))
+    model.register_buffer("a_buffer", ig.zeros(3))
+    model.a_module = nn.ReLU()
+    assert (list(model.state_dict()), [n for n, _ in model.named_children()]) == before
+    model.b_weight = nn.Buffer(ig.zeros(2))
+    assert list(model._parameters) == ["a_weight", "c_weight"]
+    assert list(model.state_dict())[-1] == "b_weight"
+
+
 def test_transformer_is_encoder_then_decoder():
     model = nn.Transformer(8, 2, 2, 2, 16, 0.0, batch_first=True).double()
     src, tgt = (ig.tensor(RNG.standard_normal(s)) for s in ((3, 5, 8), (3, 4, 8)))

@@ -346,3 +346,9 @@ def test_compile_a_module():
     compiled, model[0].weight.grad = model[0].weight.grad, None
     model(x).sum().backward()
     same(compiled, model[0].weight.grad)
+
+
+def test_weights_are_no_program(tmp_path):
+    ig.save({"a": ig.ones(2)}, tmp_path / "a.npz")
+    with pytest.raises(ig.FormatError, match="use load_weights"):
+        ig.load(tmp_path / "a.npz")
