@@ -12,7 +12,7 @@ class Buffer(Tensor):
     """A tensor that is state but is not trained: assigned to a module's attribute it is registered
     there, as by `register_buffer`. `persistent=False` keeps it out of `state_dict`."""
 
-    __slots__ = ("persistent",)
+    __slots__ = ()
     persistent: bool
 
     def __new__(cls, data: Any = (), *, persistent: bool = True) -> Buffer:
@@ -22,6 +22,14 @@ class Buffer(Tensor):
         made.persistent = persistent
         return made
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _rebuilt, (self._concrete("pickle"), self.persistent)
+
     if TYPE_CHECKING:
 
         def __init__(self, data: Any = (), *, persistent: bool = True) -> None: ...
+
+
+def _rebuilt(array: Any, persistent: bool) -> Buffer:
+    """What was pickled."""
+    return Buffer(array, persistent=persistent)

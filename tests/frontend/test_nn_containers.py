@@ -1,5 +1,8 @@
 """Layers beside their definitions: transformers, softmax in clusters; dicts of parameters."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -56,6 +59,11 @@ def test_buffers_register_themselves():
     step = ig.jit(model)
     assert step(ig.zeros(2)).tolist() == [1, 1] and step(ig.zeros(2)).tolist() == [2, 2]
     assert model.count.tolist() == [2, 2] and not model.count.requires_grad
+    copied = copy.deepcopy(model)
+    sent = pickle.loads(pickle.dumps(model.scratch))  # noqa: S301  # its own bytes
+    assert copied.count.tolist() == [2, 2] and copied.count is not model.count
+    assert copied.count.persistent and not copied.scratch.persistent
+    assert isinstance(sent, nn.Buffer) and not sent.persistent and sent.tolist() == [1]
     with pytest.raises(ig.Error, match="__init__"):
         type("Early", (nn.Module,), {"__init__": lambda self: setattr(self, "x", nn.Buffer())})()
 
