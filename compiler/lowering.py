@@ -77,6 +77,8 @@ class Lowering:
         self._delivered: dict[Value, list[View]] = {}
         """Those of them to which it was written."""
         self._outputs: list[View] = []
+        self._far: set[int] = set()
+        """Outputs that the function only writes."""
         self._checked: set[tuple[Value, Size]] = set()
         self._seen: set[Graph] = set()
 
@@ -87,10 +89,13 @@ class Lowering:
             self.views[value] = View(self.inputs[-1], 0, dense(value.type.shape))
             if k in self.packings.allowed:
                 self.packings.inputs[self.inputs[-1]] = k
+        users = self.graph.users()
         for k, value in enumerate(self.graph.outputs):
             number = self.memory.add("output", k, value.type)
             if k in self._in_place:
                 self.timeline.replaces[number] = self.inputs[self._in_place[k]]
+            elif is_only_written(self.graph, value, users):
+                self._far.add(number)
             self._outputs.append(View(number, 0, dense(value.type.shape)))
         for value, view in zip(self.graph.outputs, self._outputs, strict=True):
             self._assign(self.graph, value, view)
@@ -326,7 +331,7 @@ class Lowering:
         used = used_buffers(kernel)
         kernel = Kernel(tuple(b for b in kernel.buffers if b in used), kernel.body, kernel.scratch)
         kernel = shared_finely(kernel)
-        text = self._print(kernel)
+        text = self._print(kernel, self._read_late(used, places))
         function = self.texts.setdefault(text, f"k{len(self.texts)}")
         loop = kernel.body
         chunks = (loop.extent + loop.grain - 1) // loop.grain if loop.grain != 1 else loop.extent
@@ -354,13 +359,23 @@ class Lowering:
         """Make a call the next one."""
         self.timeline.add(call)
 
-    def _print(self, kernel: Kernel) -> str:
-        """A kernel's text."""
+    def _read_late(
+        self, used: Mapping[Buffer, bool], places: Mapping[Buffer, View]
+    ) -> list[Buffer]:
+        """The buffers of a kernel that neither it nor the rest of the function reads."""
+        return [
+            b
+            for b, read in used.items()
+            if b.role == "output" and not read and places[b].buffer in self._far
+        ]
+
+    def _print(self, kernel: Kernel, far: Collection[Buffer] = ()) -> str:
+        """A kernel's text; `far` are results that nobody reads soon."""
         scratch: Size = 0
         for buffer in kernel.scratch:
             scratch = scratch + scratch_bytes(buffer.shape, buffer.dtype)
         self.scratch = maximum(self.scratch, scratch)
-        return kernel_text(kernel, NAME, self.dims, self._lanes)
+        return kernel_text(kernel, NAME, self.dims, self._lanes, far)
 
     def _copy(self, value: Value, source: View, target: View) -> None:
         """A kernel that copies a value from one place to another."""
@@ -432,6 +447,16 @@ def is_last_use(graph: Graph, node: Node) -> bool:
         elif not looks.isdisjoint(other.inputs) and is_look(other):
             looks.update(other.outputs)
     return looks.isdisjoint(graph.outputs)
+
+
+def is_only_written(graph: Graph, value: Value, users: Mapping[Value, Sequence[Node]]) -> bool:
+    """Whether nobody in a graph reads one of its outputs, nor what this is a reshape of."""
+    node = None if users.get(value) else graph.producers.get(value)
+    while node is not None and op_named(node.op).keeps_order:
+        source = node.inputs[0]
+        alone = len(users[source]) == 1 and source not in graph.outputs
+        node = graph.producers.get(source) if alone else None
+    return node is not None and not op_named(node.op).updates_operand
 
 
 def same_places(

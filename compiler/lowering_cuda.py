@@ -5,7 +5,7 @@ steps is a loop of launches: the host runs it, and the pointers move with its ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from intaglio.compiler.codegen.cuda import CudaPrinter, Layout, cuda_kernel
@@ -54,7 +54,7 @@ class CudaLowering(OrderLowering):
         """The plan of launches."""
         return tuple(self._plan(self.timeline.items, ()))
 
-    def _print(self, kernel: Kernel) -> str:
+    def _print(self, kernel: Kernel, far: Collection[Buffer] = ()) -> str:
         text, self._layout = cuda_kernel(kernel, NAME, self.dims)
         return text
 

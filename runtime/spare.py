@@ -2,8 +2,8 @@
 
 Arrays that were handed out are remembered by shape and dtype, the latest last, a bounded amount of
 them. One that nobody else holds any more (no tensor, view or export: all of these hold the array
-itself) is handed out again. What is remembered beyond the bound is forgotten, oldest first, and is
-then freed like any array."""
+itself) is handed out again. They begin on a cache line, where kernels write fastest. What is
+remembered beyond the bound is forgotten, oldest first, and is then freed like any array."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ LARGE: Final = 1 << 16
 """Bytes from which on memory is used again."""
 KEPT: Final = 256 << 20
 """Bytes that are remembered at most."""
+LINE: Final = 64
+"""Bytes of a cache line."""
 ALIKE: Final = 8
 """Arrays of one shape and dtype that are remembered at most, so that a search is short."""
 
@@ -49,6 +51,17 @@ _ALONE: Final = _references(deque([np.empty(1)]), 0)[0]
 """What is counted for an array that nobody else holds."""
 
 
+class _Memory(np.ndarray[Any, Any]):
+    """What an array lies in. Views of the array hold the array, not this: NumPy looks through an
+    array to what it lies in only if both are of one class."""
+
+
+def _on_lines(shape: tuple[int, ...], dtype: Any, nbytes: int) -> Array:
+    """A new array that begins on a cache line."""
+    memory = _Memory((nbytes + LINE,), np.uint8)
+    return np.ndarray(shape, dtype, memory, -memory.ctypes.data % LINE)
+
+
 def empty(shape: tuple[int, ...], dtype: Any, nbytes: int) -> Array:
     """A dense array with any elements; of memory used before, where it is large."""
     if not LARGE <= nbytes <= KEPT // 2:
@@ -63,7 +76,7 @@ def empty(shape: tuple[int, ...], dtype: Any, nbytes: int) -> Array:
                 del queue[k]
                 queue.append(array)
                 return array
-    array = np.empty(shape, dtype)
+    array = _on_lines(shape, dtype, nbytes)
     _remember(key, array)
     return array
 

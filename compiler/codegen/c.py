@@ -6,15 +6,17 @@ block: with 32 lanes an f32 sum keeps its 64 partials as two blocks that take tu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
 
 from intaglio.compiler.codegen.folds import is_at_most, join_of, levels_of, start_of
 from intaglio.compiler.codegen.numbers import C_TYPES
 from intaglio.compiler.codegen.printer import Printer, Text, Vector
-from intaglio.compiler.dims import Size, compare
+from intaglio.compiler.dims import Size, compare, product
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.loop import (
     Assign,
+    Buffer,
     Call,
     Check,
     Const,
@@ -34,17 +36,27 @@ from intaglio.compiler.loop import (
 
 VECTOR_CHUNK = 4096
 SERIAL_CHUNK = 64
+FAR: Final = 8 << 20
+"""Bytes from which on a result that nobody reads soon is written past the caches: they would not
+hold it for long, and a line that is written in a cache is read from memory before."""
+STREAMED: Final = frozenset({"f32", "f64", "i32", "i64", "u32"})
+"""Dtypes of results that can be."""
 MAIN_LIMIT = 400
 """A vector body of more statements is printed once, with partial accesses, instead of twice."""
 
 
 def kernel_text(
-    kernel: Kernel, name: str, dims: Mapping[str, int], lanes: int | None = None
+    kernel: Kernel,
+    name: str,
+    dims: Mapping[str, int],
+    lanes: int | None = None,
+    far: Collection[Buffer] = (),
 ) -> str:
     """A kernel as the text of one static C function called `name`.
 
-    `dims` says where a named size is found at run time; `lanes` forces blocks of 64 or 32."""
-    return CPrinter(dims, lanes).kernel(kernel, name)
+    `dims` says where a named size is found at run time; `lanes` forces blocks of 64 or 32; `far`
+    are results that nobody reads soon."""
+    return CPrinter(dims, lanes).kernel(kernel, name, far)
 
 
 class _Accumulator:
@@ -60,17 +72,25 @@ class CPrinter(Printer):
     def __init__(self, dims: Mapping[str, int], lanes: int | None = None) -> None:
         super().__init__(dims)
         self._forced = lanes
+        self._far: dict[Buffer, str] = {}
+        """What tells whether a result is written past the caches."""
 
     # ----------------------------------------------------------------------------------- kernels
 
-    def kernel(self, kernel: Kernel, name: str) -> str:
-        """The text of the whole function."""
+    def kernel(self, kernel: Kernel, name: str, far: Collection[Buffer] = ()) -> str:
+        """The text of the whole function. Of the buffers in `far` those that are large are written
+        past the caches."""
         head = []
         for k, buffer in enumerate(kernel.buffers):
             kind = C_TYPES[buffer.dtype.name]
             const = "const " if buffer.role == "input" else ""
             self.define_buffer(buffer, f"b{k}")
             head.append(f"  {const}{kind} *const b{k} = ({const}{kind} *)p[{k}];")
+            if buffer in far and may_stream(buffer):
+                self._far[buffer] = f"far{k}"
+                head.append(
+                    f"  const uintptr_t far{k} = IG_FAR({self.size(bytes_of(buffer))} >= {FAR});"
+                )
         head += self._scratch(kernel)
         loop = kernel.body
         extent, grain = self.size(loop.extent), self.size(loop.grain)
@@ -80,9 +100,21 @@ class CPrinter(Printer):
         self.open(f"for (int64_t {variable} = lo * grain; {variable} < last; {variable}++)")
         self.statements(loop.body)
         self.close()
+        if self._far:
+            self.line("IG_STREAMED")
         parameters = "const ig_worker *w, const void *args, int64_t lo, int64_t hi"
         top = f"IG_KERNEL void {name}({parameters}) {{"
         return "\n".join([top, "  IG_HEAD", *self.size_declarations(), *head, *self.lines, "}", ""])
+
+    def store_block(self, buffer: Buffer, where: str, text: str) -> None:
+        """Print the store of a block whose elements lie side by side."""
+        far = self._far.get(buffer)
+        if far is None:
+            super().store_block(buffer, where, text)
+            return
+        assert self.vector is not None
+        name = self.function("stream_" + buffer.dtype.name)
+        self.line(f"{name}({where}, {text}, {self.vector.count}, {far});")
 
     def _scratch(self, kernel: Kernel) -> list[str]:
         lines = []
@@ -344,6 +376,16 @@ def scratch_bytes(shape: Sequence[Size], dtype: DType) -> Size:
     for size in shape:
         total = total * size
     return (total + 63) // 64 * 64
+
+
+def bytes_of(buffer: Buffer) -> Size:
+    """Bytes of a buffer's elements."""
+    return product(buffer.shape) * buffer.dtype.size
+
+
+def may_stream(buffer: Buffer) -> bool:
+    """Whether a result may be so large that it is written past the caches."""
+    return buffer.dtype.name in STREAMED and compare(bytes_of(buffer), FAR) != -1
 
 
 def lanes_of(loop: Loop) -> int:

@@ -15,7 +15,7 @@ UNIT_WORK: Final = 100
 """Block operations in one translation unit; gcc takes about two milliseconds for each."""
 KERNEL_WORK: Final = 4
 """What a kernel costs beyond its block operations, in the same unit."""
-_BLOCK_OPERATION: Final = re.compile(r"\big(?:16|32|64)_(?!load|store|splat)\w+\(")
+_BLOCK_OPERATION: Final = re.compile(r"\big(?:16|32|64)_(?!load|store|stream|splat)\w+\(")
 CUDA_KERNELS: Final = 8
 """Kernels in one translation unit of CUDA; each takes as long as the head that they share."""
 NAME: Final = "IG_NAME"

@@ -511,11 +511,17 @@ class Printer:
             return
         where = self.pointer(stmt.buffer, base, data)
         if parts[1] == 1:
-            self.line(f"{self.function('store_' + kind)}({where}, {text}, {count});")
+            self.store_block(stmt.buffer, where, text)
         else:
             stride = self.size(parts[1])
             name = self.function("store_strided_" + kind)
             self.line(f"{name}({where}, {stride}, {text}, {count});")
+
+    def store_block(self, buffer: Buffer, where: str, text: str) -> None:
+        """Print the store of a block whose elements lie side by side."""
+        assert self.vector is not None
+        name = self.function("store_" + buffer.dtype.name)
+        self.line(f"{name}({where}, {text}, {self.vector.count});")
 
     # --------------------------------------------------------------------------------- statements
 

@@ -141,3 +141,26 @@ def test_results_in_use_keep_their_values() -> None:
     x = np.ones((300, 300), np.float32)
     kept = [evaluate("add", (x, np.full_like(x, k)))[0] for k in range(20)]
     assert all((k + 1 == array).all() for k, array in enumerate(kept))
+
+
+def test_results_begin_on_a_cache_line() -> None:
+    for shape in ((1 << 14,), (129, 127), (3, 1 << 13)):
+        array = made(shape)
+        assert array.ctypes.data % 64 == 0 and array.flags.carray and array.shape == shape
+
+
+def test_large_results_have_the_same_bits_on_one_thread_and_two() -> None:
+    """Written past the caches by several threads, and read at once."""
+    import intaglio as ig
+
+    x = np.random.default_rng(3).standard_normal((2051, 1024)).astype(np.float32)
+    shift = ig.jit(lambda t: t * 3 - t.amax(1, keepdim=True))
+    expected = x * np.float32(3) - x.max(1, keepdims=True)
+    threads = ig.get_num_threads()
+    try:
+        for count in (1, 2):
+            ig.set_num_threads(count)
+            for _ in range(3):
+                np.testing.assert_array_equal(np.asarray(shift(ig.as_tensor(x))), expected)
+    finally:
+        ig.set_num_threads(threads)

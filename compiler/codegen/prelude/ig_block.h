@@ -207,9 +207,11 @@ IG_BLOCK_NARROW(i64, f32)
 IG_BLOCK_NARROW(i64, i32)
 IG_INLINE IGN(u32) IGN(cast_i64_u32)(IGN(i64) a) { return IGN(cast_i32_u32)(IGN(cast_i64_i32)(a)); }
 
-/* Memory.  n >= IG_L takes the full access; otherwise only the first n elements are touched, missing ones read as 0. */
+/* Memory.  A block is a whole number of cache lines: stream goes past the caches where the address has none of the bits
+   of `far`.  n >= IG_L takes the full access; otherwise only the first n elements are touched, missing ones read as 0. */
 #define IG_FETCH(i, T, W) r.v##i = igv_fetch_##T(p + i * W);
 #define IG_KEEP(i, T, W) igv_keep_##T(p + i * W, v.v##i);
+#define IG_KEEP_FAR(i, T, W) IG_STREAM(p + i * W, (igv_f32)v.v##i);
 #define IG_PART(i, T, W) r.v##i = igv_masked_##T(p + i * W, IG_TAIL_##T(n - i * W));
 #define IG_TAIL_f32 igv_tail_m32
 #define IG_TAIL_i32 igv_tail_m32
@@ -232,7 +234,9 @@ IG_INLINE IGN(u32) IGN(cast_i64_u32)(IGN(i64) a) { return IGN(cast_i32_u32)(IGN(
     if (n >= IG_L) { IG_EACH##N(IG_FETCH, T, W) } else { IG_PARTIAL_LOAD(N, T, S, W) } \
     return r; } \
   IG_INLINE void IGN(store_##T)(S *p, IGN(T) v, int n) { \
-    if (n >= IG_L) { IG_EACH##N(IG_KEEP, T, W) } else { IG_PARTIAL_STORE(N, T, S, W) } }
+    if (n >= IG_L) { IG_EACH##N(IG_KEEP, T, W) } else { IG_PARTIAL_STORE(N, T, S, W) } } \
+  IG_INLINE void IGN(stream_##T)(S *p, IGN(T) v, int n, uintptr_t far) { \
+    if (n >= IG_L && !((uintptr_t)p & far)) { IG_EACH##N(IG_KEEP_FAR, T, W) } else IGN(store_##T)(p, v, n); }
 IG_BLOCK_MEMORY(32, f32, float, IG_W)
 IG_BLOCK_MEMORY(32, i32, int32_t, IG_W)
 IG_BLOCK_MEMORY(32, u32, uint32_t, IG_W)

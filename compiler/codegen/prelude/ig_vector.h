@@ -103,6 +103,28 @@ IG_HALVES(i32)
 IG_HALVES(u32)
 
 
+/* Stores past the caches, of a vector's bytes to an aligned place: the lines are not read before they are written.
+   Weakly ordered: IG_STREAMED makes them seen before what follows.  IG_PLAIN_STORES (for comparisons) does without. */
+#if IG_W == 16
+#define IG_STREAM_VECTOR __builtin_ia32_movntps512
+#elif IG_W == 8
+#define IG_STREAM_VECTOR __builtin_ia32_movntps256
+#elif defined(__SSE__)
+#define IG_STREAM_VECTOR __builtin_ia32_movntps
+#endif
+#if defined(IG_PLAIN_STORES) || !defined(__SSE__)
+#define IG_STREAMED
+#define IG_STREAM(p, v) *(igv_f32_at *)(p) = (v)
+#elif defined(__clang__)
+#define IG_STREAMED __builtin_ia32_sfence();
+#define IG_STREAM(p, v) __builtin_nontemporal_store((v), (igv_f32 *)(p))
+#else
+#define IG_STREAMED __builtin_ia32_sfence();
+#define IG_STREAM(p, v) IG_STREAM_VECTOR((float *)(p), (v))
+#endif
+/* What the address of a block has to have none of to be streamed: to whole cache lines, or not at all. */
+#define IG_FAR(far) ((far) ? (uintptr_t)63 : ~(uintptr_t)0)
+
 /* Every second element, of a from its first on and of b from its second on. */
 #define IG_EVENLY_16 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
 #define IG_EVENLY_8 0, 2, 4, 6, 9, 11, 13, 15
