@@ -695,7 +695,10 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         is_tracing as is_tracing,
     )
     from intaglio._watch import is_anomaly_enabled as is_anomaly_enabled
-    from intaglio.amp import autocast as autocast
+    from intaglio.amp import (
+        autocast as autocast,
+        is_autocast_enabled as is_autocast_enabled,
+    )
     from intaglio.compiler.dims import Dim as Dim
     from intaglio.compiler.dtypes import (
         bfloat16 as bfloat16,
@@ -950,7 +953,7 @@ _NAMES: dict[str, str] = {
     "intaglio._tensor": "Tensor",
     "intaglio._trace": "copied_outside_trace is_tracing",
     "intaglio._watch": "is_anomaly_enabled",
-    "intaglio.amp": "autocast",
+    "intaglio.amp": "autocast is_autocast_enabled",
     "intaglio.compiler.dims": "Dim",
     "intaglio.compiler.dtypes": """
         bfloat16 float16 float32 float64 int16 int32 int64 int8 uint32 uint8""",

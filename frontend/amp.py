@@ -79,6 +79,11 @@ class GradScaler:
         """Nothing is kept."""
 
 
+def is_autocast_enabled(device_type: str | None = None) -> bool:
+    """Whether ops are cast by a mode: never."""
+    return False
+
+
 def is_autocast_available(device_type: str) -> bool:
     """Whether `autocast` may be enabled: never."""
     return False

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from intaglio._tensor import Tensor
+from intaglio.nn._fractional import fractional_max_pool2d, fractional_max_pool3d
 from intaglio.nn._pooling import (
     adaptive_max_pool1d,
     adaptive_max_pool2d,
@@ -39,3 +40,5 @@ max_pool3d_with_indices = _with_indices(max_pool3d, 6)
 adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d, 2)
 adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d, 2)
 adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d, 2)
+fractional_max_pool2d_with_indices = _with_indices(fractional_max_pool2d, 4)
+fractional_max_pool3d_with_indices = _with_indices(fractional_max_pool3d, 4)

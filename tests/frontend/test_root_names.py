@@ -71,7 +71,7 @@ def test_anomalies_are_switched():
             ig.log(ig.tensor([-1.0]))
     finally:
         ig.set_anomaly_enabled(False)
-    assert not ig.is_anomaly_enabled()
+    assert not ig.is_anomaly_enabled() and not ig.is_autocast_enabled()
 
 
 def test_questions():
@@ -177,6 +177,13 @@ def test_tables_and_windows():
     same(values, row.gather(2, where))
     values, where = ig.adaptive_max_pool1d(row, 2)
     same(values, row.gather(2, where))
+
+
+def test_fractional_windows_with_indices():
+    x, samples = ig.tensor(IMAGE), ig.tensor(RNG.random((2, 3, 2)))
+    values, where = F.fractional_max_pool2d_with_indices(x, 2, (3, 2), _random_samples=samples)
+    same(values, F.fractional_max_pool2d(x, 2, (3, 2), _random_samples=samples))
+    same(values.flatten(2), x.flatten(2).gather(2, where.flatten(2)))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
