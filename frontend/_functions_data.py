@@ -101,9 +101,9 @@ def unique(
     when asked for. NaN differs from every NaN. They are ascending without `sorted`, too."""
     data = _elements("unique", input)
     axis = None if dim is None else _slice_axis("unique", input, dim)
-    if axis is not None and data.size == 0:
-        return _results(_distinct_empty(data, axis), input._kind.place, return_inverse,
-                        return_counts)  # fmt: skip
+    if data.size == 0:
+        made = _of_nothing(data, axis)
+        return _results(made, input._kind.place, return_inverse, return_counts)
     order = _order_of_slices(data, axis)
     rows = data.reshape(-1) if axis is None else data
     ordered = np.take(rows, order, axis or 0)
@@ -121,8 +121,8 @@ def unique_consecutive(
     and counts when asked for."""
     data = _elements("unique_consecutive", input)
     axis = None if dim is None else _slice_axis("unique_consecutive", input, dim)
-    if axis is not None and data.size == 0:
-        made = _distinct_empty(data, axis)
+    if data.size == 0:
+        made = _of_nothing(data, axis)
         return _results(made, input._kind.place, return_inverse, return_counts)
     values, place, counts = _runs(data.reshape(-1) if axis is None else data, axis)
     place = place.reshape(data.shape) if axis is None else place
@@ -133,6 +133,14 @@ def _slice_axis(name: str, x: Tensor, dim: int) -> int:
     if x.ndim == 0:
         raise IndexError(f"{name}: {x._kind} has no dim {dim}")
     return axis_of(name, x, dim)
+
+
+def _of_nothing(data: Any, axis: int | None) -> list[Any]:
+    """The distinct elements of an empty array, the places of its elements in them, their counts."""
+    if axis is not None:
+        return _distinct_empty(data, axis)
+    none = np.zeros((0,), np.int64)
+    return [data.reshape(-1), none.reshape(data.shape), none]
 
 
 def _distinct_empty(data: Any, axis: int) -> list[Any]:
@@ -147,6 +155,8 @@ def _distinct_empty(data: Any, axis: int) -> list[Any]:
 def _order_of_slices(data: Any, axis: int | None) -> Any:
     """The stable order of the elements, or of the slices along an axis: by their first elements
     that differ."""
+    if data.dtype.kind == "V":  # whose own order has no place for NaN
+        data = data.astype(np.float32)
     if axis is None:
         return np.argsort(data.reshape(-1), kind="stable")
     rows = np.moveaxis(data, axis, 0).reshape(data.shape[axis], -1)

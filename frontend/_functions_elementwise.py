@@ -17,6 +17,7 @@ from intaglio._promote import (
     cast,
     check_numbers,
     common,
+    expand_to,
     float_dtype,
     into,
     pair,
@@ -170,10 +171,20 @@ def frac(input: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------- two operands
 
 
+def _scaled(input: Any, other: Any, alpha: Any) -> Any:
+    """alpha * other, in the dtype that it has with input."""
+    if not isinstance(other, Tensor):
+        return other * alpha
+    wide = result_type(input, other)
+    if wide is boolean and isinstance(alpha, bool | int):
+        alpha = bool(alpha)  # as torch has it for True and 2; the sum of bools is a bool
+    return mul(cast(other, wide), alpha)
+
+
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other."""
     if isinstance(alpha, Tensor) or alpha != 1:
-        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+        other = _scaled(input, other, alpha)
     a, b = input, other
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._kind is b._kind):
         a, b = pair("add", input, other)
@@ -184,7 +195,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """input - alpha * other."""
     if isinstance(alpha, Tensor) or alpha != 1:
-        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+        other = _scaled(input, other, alpha)
     a, b = input, other
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._kind is b._kind):
         a, b = pair("sub", input, other)
@@ -267,16 +278,14 @@ def fmod(input: Any, other: Any) -> Tensor:
     a, b = pair("fmod", input, other, numbers="second")
     if a.dtype.kind == "u":
         return apply("floormod", (a, b))[0]
-    return (
-        apply("copysign", (floormod_abs(a, b), a))[0]
-        if a.dtype.kind == "f"
-        else (floormod_abs(a, b) * sign(a))
-    )
-
-
-def floormod_abs(a: Tensor, b: Tensor) -> Tensor:
-    """The remainder of the absolute values."""
-    return apply("floormod", (abs(a), abs(b)))[0]
+    if a.dtype.kind == "f":  # by the magnitude, which has the derivatives of a - b trunc(a / b)
+        size = abs(b)
+        below = neg(apply("floormod", (neg(a), size))[0])
+        negative = copysign(full(1, a._kind), a.detach()) < 0
+        return apply("where", (negative, below, apply("floormod", (a, size))[0]))[0]
+    rest = apply("floormod", (a, b))[0]
+    other_sign = apply("and", (rest != 0, (a < 0) != (b < 0)))[0]
+    return apply("where", (other_sign, rest - b, rest))[0]
 
 
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -397,14 +406,19 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """input limited to min .. max; NaN stays NaN. The derivative at a limit is 1."""
+    """input limited to min .. max; NaN stays NaN, and where a limit is NaN, the result is. The
+    derivative at a limit is 1."""
     if min is None and max is None:
         raise ArgumentError("clamp: give min, max or both")
     result = input
     for limit, outside in ((min, "lt"), (max, "gt")):
         if limit is not None:
             a, b = pair("clamp", result, limit)
-            result = apply("where", (apply(outside, (a, b))[0], b, a))[0]
+            limited = apply(outside, (a, b))[0]
+            if b.dtype.kind == "f" and (isinstance(limit, Tensor) or limit != limit):
+                # a limit of NaN gives NaN
+                limited = apply("or", (limited, apply("ne", (b, b))[0]))[0]
+            result = apply("where", (limited, b, a))[0]
     return result
 
 
@@ -425,8 +439,16 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 @rounded_once
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """input + weight * (end - input)."""
-    return add(input, mul(weight, sub(end, input)))
+    """input + weight * (end - input), reckoned from the nearer of the two, so that the weights 0
+    and 1 give input and end themselves."""
+    way = sub(end, input)
+    if not isinstance(weight, Tensor):
+        if builtins.abs(weight) < 0.5:
+            return add(input, mul(weight, way))
+        return sub(end, mul(way, 1 - weight))
+    early = apply("lt", pair("lerp", abs(weight.detach()), 0.5))[0]
+    made, last = add(input, mul(weight, way)), sub(end, mul(way, sub(1, weight)))
+    return apply("where", (expand_to(early, made.shape), made, last))[0]
 
 
 @rounded_once

@@ -267,7 +267,14 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     wide = tuple(s for n, size in zip(counts, own, strict=True) for s in (n, size))
     x = one("reshape", input, shape=own)
     x = one("expand", x, shape=wide, axes=tuple(range(1, 2 * len(own), 2)))
-    return one("reshape", x, shape=tuple(n * s for n, s in zip(counts, own, strict=True)))
+    shape = tuple(n * s for n, s in zip(counts, own, strict=True))
+    return owned(one("reshape", x, shape=shape))
+
+
+def owned(x: Tensor) -> Tensor:
+    """x with memory of its own: of a composite's result that its last op may have left in the
+    memory of an operand, where a write to it would be seen."""
+    return x if x._counter is None or isinstance(x._data, Value) else clone(x)
 
 
 def tile(input: Tensor, *dims: Any) -> Tensor:
@@ -298,7 +305,7 @@ def repeat_interleave(
     axis = 0 if dim is None else axis_of("repeat_interleave", x, dim)
     x = unsqueeze(x, axis + 1)
     x = expand(x, *x.shape[: axis + 1], repeats, *x.shape[axis + 2 :])
-    made = one("reshape", x, shape=_merged(tuple(x.shape), axis))
+    made = owned(one("reshape", x, shape=_merged(tuple(x.shape), axis)))
     return _of_size(made, dim, output_size)
 
 

@@ -32,7 +32,7 @@ from intaglio._functions_special import (
 )
 from intaglio._kind import kind_of
 from intaglio._promote import cast, check_numbers, into, pair, to_float, wrapped
-from intaglio.compiler.dtypes import boolean, float64, int16, int32, int64
+from intaglio.compiler.dtypes import boolean, float32, float64, int16, int32, int64
 from intaglio.compiler.errors import DTypeError
 
 _WORDS: Final = {2: int16, 4: int32, 8: int64}
@@ -62,14 +62,17 @@ def _nextafter_forward(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _nextafter_backward(xs: Tensors, ys: Tensors, dys: Tensors) -> tuple[Tensor | None, ...]:
-    return dys[0], None
+    a, b = xs
+    dy = dys[0]
+    return (None if dy is None else where(a == b, 0, dy)), None
 
 
 _nextafter = custom_vjp(_nextafter_forward, _nextafter_backward, "nextafter")
 
 
 def nextafter(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """The next float after input on the way to other. The derivative by input is 1, by other 0."""
+    """The next float after input on the way to other. The derivative by input is 1, where it
+    is other 0; by other 0."""
     a, b = pair("nextafter", input, other, numbers="none")
     _float_only("nextafter", a.dtype)
     return _written(out, _nextafter(a, b))
@@ -108,9 +111,13 @@ def frexp(input: Tensor, *, out: Any = None) -> Frexp:
 
 
 def ldexp(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """input * 2^other."""
+    """input * 2^other; with integer exponents in the dtype of a floating-point input."""
     check_numbers("ldexp", (input, other), "none")
-    return _written(out, mul(input, pow(2.0, other)))
+    kept = isinstance(input, Tensor) and input.dtype.kind == "f"
+    if not kept or not isinstance(other, Tensor) or other.dtype.kind == "f":
+        return _written(out, mul(input, pow(2.0, other)))
+    wide = float64 if input.dtype is float64 else float32
+    return _written(out, cast(mul(input, pow(2.0, cast(other, wide))), input.dtype))
 
 
 def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -172,7 +179,7 @@ def _integers(name: str, input: Any, other: Any) -> tuple[Tensor, Tensor]:
 def gcd(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """The greatest common divisor, never negative; gcd(0, 0) is 0."""
     a, b = _integers("gcd", input, other)
-    return _written(out, _divisor(abs(a), abs(b)))
+    return _written(out, abs(_divisor(abs(a), abs(b))))
 
 
 def lcm(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:

@@ -275,7 +275,7 @@ def _position(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
         return kept(made, input, tuple(range(rank))) if keepdim else made
     axis = axis_of(op, input, dim)
     if rank == 0:
-        return full(0, kind_of(int64, ()))
+        return cast(full(False, kind_of(boolean, ())), int64)
     made = apply(op, (input,), {"axis": axis})[0]
     return kept(made, input, (axis,)) if keepdim else made
 

@@ -39,6 +39,9 @@ def write(tensor: Tensor, result: Tensor, name: str = "in place") -> Tensor:
     taped = modes.grad and (result.requires_grad or tensor.requires_grad)
     if taped:
         check_leaf(tensor, name)
+        if result._node is None and result.requires_grad:
+            # a leaf: what is written is a copy of it on the tape, from where its derivative comes
+            result = one("reshape", result, shape=tuple(result.shape))
     if tensor._view is not None and tensor._seen != counter_of(tensor)[0]:
         refresh(tensor)
     if tensor._view is not None:
