@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import intaglio as ig
 from tests.frontend.equal_bits import same
 
 RANDOM = np.random.default_rng(5)
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 ROWS = RANDOM.standard_normal((4, 9))
 HOLES = np.where(RANDOM.random((4, 9)) < 0.3, np.nan, ROWS)
 WHOLE = RANDOM.integers(0, 5, (4, 9)).astype(np.float64)
@@ -78,13 +79,13 @@ def test_renorm_scales_long_slices() -> None:
 # ---------------------------------------------------------------------------------------- searching
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
-def test_search_is_numpys(side: str, dtype: Any) -> None:
+def test_search_is_numpys(dtype: Any) -> None:
     edges = np.sort(RANDOM.integers(0, 40, 50)).astype(dtype)
     values = RANDOM.integers(0, 45, (3, 20)).astype(dtype)
-    (made,) = same(lambda a, b: ig.searchsorted(a, b, side=side), edges, values)
-    np.testing.assert_array_equal(made, np.searchsorted(edges, values, side))
+    found = same(lambda a, b: tuple(ig.searchsorted(a, b, side=s) for s in SIDES), edges, values)
+    for made, side in zip(found, SIDES, strict=True):
+        np.testing.assert_array_equal(made, np.searchsorted(edges, values, side))
 
 
 def test_search_in_rows_of_any_length() -> None:
@@ -112,8 +113,8 @@ def test_search_without_elements() -> None:
 
 def test_nan_comes_last_in_a_search() -> None:
     edges = np.array([1.0, 2.0, np.nan, np.nan])
-    for side in ("left", "right"):
-        (made,) = same(lambda e, v, s=side: ig.searchsorted(e, v, side=s), edges, edges)
+    found = same(lambda e, v: tuple(ig.searchsorted(e, v, side=s) for s in SIDES), edges, edges)
+    for made, side in zip(found, SIDES, strict=True):
         np.testing.assert_array_equal(made, np.searchsorted(edges, edges, side))
 
 
@@ -132,8 +133,8 @@ def test_search_refuses() -> None:
 
 def test_isin() -> None:
     few = np.array([3.0, 0.0, np.nan])
-    for invert in (False, True):
-        (made,) = same(lambda a, b, i=invert: ig.isin(a, b, invert=i), WHOLE, few)
+    found = same(lambda a, b: tuple(ig.isin(a, b, invert=i) for i in (False, True)), WHOLE, few)
+    for made, invert in zip(found, (False, True), strict=True):
         np.testing.assert_array_equal(made, np.isin(WHOLE, few, invert=invert))
     assert ig.isin(ig.arange(3), 2).tolist() == [False, False, True]
     assert ig.isin(ig.arange(3), ig.empty(0)).tolist() == [False] * 3
