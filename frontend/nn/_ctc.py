@@ -30,11 +30,13 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
     top = parts[0]
     for part in parts[1:]:
         top = ig.maximum(top, part)
-    safe = ig.where(top == -math.inf, 0.0, top).detach()
+    nothing = top == -math.inf
+    safe = ig.where(nothing, 0.0, top).detach()
     total = ig.exp(parts[0] - safe)
     for part in parts[1:]:
         total = total + ig.exp(part - safe)
-    return ig.log(total) + safe
+    # The logarithm of 0 would make NaN in derivatives of the derivative.
+    return ig.where(nothing, -math.inf, ig.log(ig.where(nothing, 1.0, total)) + safe)
 
 
 def _shifted(x: Tensor, by: int) -> Tensor:
@@ -68,20 +70,28 @@ def _ends(places: Tensor, last: Tensor, x: Tensor) -> Tensor:
     return ig.where(hit, ig.zeros((), dtype=x.dtype), -math.inf)
 
 
+def _alpha(
+    logs: Tensor, labels: Tensor, lengths: Tensor, targets: Tensor, blank: int
+) -> tuple[Tensor, Tensor]:
+    """Where paths start, and alpha."""
+    n, s = labels.shape
+    emitted = logs.gather(2, labels.unsqueeze(0).expand(logs.shape[0], n, s))
+    start = _ends(ig.arange(s), ig.zeros_like(targets), logs)
+    return start, _paths(emitted, start, _jumps(labels, blank), lengths, False)
+
+
 def _ctc_forward(
     logs: Tensor, labels: Tensor, lengths: Tensor, targets: Tensor, *, blank: int
 ) -> Tensors:
-    """The negative logarithm of each sequence's probability [n], and alpha."""
+    """The negative logarithm of each sequence's probability: [n]."""
     n, s = labels.shape
-    emitted = logs.gather(2, labels.unsqueeze(0).expand(logs.shape[0], n, s))
     places = ig.arange(s)
-    start = _ends(places, ig.zeros_like(targets), logs)
-    alpha = _paths(emitted, start, _jumps(labels, blank), lengths, False)
+    start, alpha = _alpha(logs, labels, lengths, targets, blank)
     at = (lengths - 1).clamp(min=0).reshape(1, n, 1).expand(1, n, s)
     final = ig.where((lengths > 0).unsqueeze(1), alpha.gather(0, at).squeeze(0), start)
     last = 2 * targets.unsqueeze(1)
     final = ig.where((places == last) | (places == last - 1), final, -math.inf)
-    return -ig.logsumexp(final, 1), alpha
+    return (-ig.logsumexp(final, 1),)
 
 
 def _jumps(labels: Tensor, blank: int) -> Tensor:
@@ -92,7 +102,10 @@ def _jumps(labels: Tensor, blank: int) -> Tensor:
 
 def _ctc_backward(xs: Tensors, ys: Tensors, dys: Tensors, *, blank: int) -> Tensors:
     logs, labels, lengths, targets = xs
-    loss, alpha = ys
+    loss = ys[0]
+    # Made again, as a function of logs, so that derivatives of this derivative reach through it;
+    # compiled, both are one.
+    _, alpha = _alpha(logs, labels, lengths, targets, blank)
     n, s = labels.shape
     wide = labels.unsqueeze(0).expand(logs.shape[0], n, s)
     emitted = logs.gather(2, wide)
