@@ -37,7 +37,7 @@ class Search(Op):
     after it. NaN comes after every number. rows: [n] for values of any shape, or [..., n] for
     values [..., m] with the same leading sizes; the result is i64 of the values' shape."""
 
-    name, exact = "search", "b"
+    name, exact = "search", "fiub"
     count: ClassVar[int] = 2
     samples = tuple(
         Sample(*operands, right=right, derivative=False)
