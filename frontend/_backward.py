@@ -268,6 +268,8 @@ def backward(
     seeds = _seeds("backward", roots, gradients)
     if inputs is not None:
         leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        if not leaves:
+            raise GradientError("backward: inputs is empty: nothing is to get a derivative")
         found = grad(roots, leaves, gradients, retain_graph, create_graph, allow_unused=True)
         for leaf, dx in zip(leaves, found, strict=True):
             if dx is not None:
@@ -302,9 +304,13 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The derivatives of `outputs` (weighted by `grad_outputs`) with respect to `inputs`, without
     touching any `.grad`. Raises `GradientError` for an input that the outputs do not depend on,
-    unless `allow_unused` (then None) or `materialize_grads` (then zeros) is given."""
+    unless `allow_unused` (then None) or `materialize_grads` (then zeros) is given. With
+    `is_grads_batched` the weights have one more dimension in front, and so have the results."""
     if is_grads_batched:
-        raise ArgumentError("grad: is_grads_batched is not there; call grad once per row")
+        return _row_by_row(
+            outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused,
+            materialize_grads,
+        )  # fmt: skip
     roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     weights: list[Tensor | None]
@@ -332,6 +338,32 @@ def grad(
         _result(walk, place, tensor, bool(allow_unused), materialize_grads)
         for place, tensor in enumerate(targets)
     )
+
+
+def _row_by_row(
+    outputs: Any, inputs: Any, weights: Any, retain: bool | None, create: bool, unused: bool | None,
+    materialize: bool,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """`grad` for each of the weights along their first dimension, stacked."""
+    given = [weights] if isinstance(weights, Tensor) else list(weights or ())
+    counts = {w.shape[0] for w in given if w is not None and w.ndim}
+    if len(counts) != 1 or any(w is None or not w.ndim for w in given):
+        raise GradientError(
+            "grad: with is_grads_batched every output's derivative is given, all with the same"
+            " first size"
+        )
+    (count,) = counts
+    rows = []
+    for k in range(count):
+        keep = True if k < count - 1 else retain
+        row = [w[k] for w in given]
+        rows.append(grad(outputs, inputs, row, keep, create, unused, False, materialize))
+    made: list[Tensor | None] = []
+    for column in zip(*rows, strict=True):
+        parts = [d for d in column if d is not None]
+        wide = [one("reshape", d, shape=(1, *d.shape)) for d in parts]
+        made.append(one("concat", *wide, axis=0) if parts else None)
+    return tuple(made)
 
 
 def _result(

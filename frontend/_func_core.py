@@ -52,7 +52,7 @@ def chosen(name: str, args: tuple[Any, ...], argnums: Argnums) -> tuple[list[Any
         raise ArgumentError(f"{name}: argnums is empty: nothing to differentiate by")
     for n in numbers:
         if not isinstance(n, int) or not -len(args) <= n < len(args):
-            raise ArgumentError(f"{name}: argnums: {n} is not among {len(args)} arguments")
+            raise GradientError(f"{name}: argnums: {n} is not among {len(args)} arguments")
     numbers = [n % len(args) for n in numbers]
     if len(set(numbers)) != len(numbers):
         raise ArgumentError(f"{name}: argnums {tuple(argnums)} names an argument twice")  # type: ignore[arg-type]  # an int is not twice

@@ -40,8 +40,6 @@ def backward(
         if grad_tensors is not None:
             raise ArgumentError("backward: grad_variables is another name of grad_tensors")
         grad_tensors = grad_variables
-    if inputs is not None and not isinstance(inputs, Tensor) and not len(inputs):
-        raise GradientError("backward: inputs is empty: there is nothing to give derivatives to")
     roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if grad_tensors is None:
         weights: list[Tensor | None] = [None] * len(roots)

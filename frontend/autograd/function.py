@@ -233,9 +233,6 @@ class Function:
     `setup_context(ctx, inputs, output)`. In a trace both are recorded as the ops they are made of.
     Forward mode (`ig.func.jvp`) transposes `backward`; a static `jvp` or `vmap` is not called."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Function:
-        raise GradientError(f"{cls.__name__}: not to be instantiated; call {cls.__name__}.apply")
-
     @staticmethod
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
         """The results; `ctx.save_for_backward` keeps what the derivative needs."""
