@@ -12,7 +12,7 @@ from typing import Final
 from intaglio.compiler.codegen.folds import is_at_most, join_of, levels_of, start_of
 from intaglio.compiler.codegen.numbers import C_TYPES
 from intaglio.compiler.codegen.printer import Printer, Text, Vector
-from intaglio.compiler.dims import Size, compare, product
+from intaglio.compiler.dims import Size, compare, modulo, product
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.loop import (
     Assign,
@@ -39,6 +39,8 @@ SERIAL_CHUNK = 64
 FAR: Final = 8 << 20
 """Bytes from which on a result that nobody reads soon is written past the caches: they would not
 hold it for long, and a line that is written in a cache is read from memory before."""
+LINE: Final = 64
+"""Bytes of a cache line."""
 STREAMED: Final = frozenset({"f32", "f64", "i32", "i64", "u32"})
 """Dtypes of results that can be."""
 MAIN_LIMIT = 400
@@ -74,6 +76,10 @@ class CPrinter(Printer):
         self._forced = lanes
         self._far: dict[Buffer, str] = {}
         """What tells whether a result is written past the caches."""
+        self._streamed: list[Buffer] = []
+        """The results of which blocks are printed so."""
+        self._row: tuple[Size, str] = (0, "0")
+        """The extent of the vector loop being printed, and its C name."""
 
     # ----------------------------------------------------------------------------------- kernels
 
@@ -88,9 +94,6 @@ class CPrinter(Printer):
             head.append(f"  {const}{kind} *const b{k} = ({const}{kind} *)p[{k}];")
             if buffer in far and may_stream(buffer):
                 self._far[buffer] = f"far{k}"
-                head.append(
-                    f"  const uintptr_t far{k} = IG_FAR({self.size(bytes_of(buffer))} >= {FAR});"
-                )
         head += self._scratch(kernel)
         loop = kernel.body
         extent, grain = self.size(loop.extent), self.size(loop.grain)
@@ -100,19 +103,29 @@ class CPrinter(Printer):
         self.open(f"for (int64_t {variable} = lo * grain; {variable} < last; {variable}++)")
         self.statements(loop.body)
         self.close()
-        if self._far:
+        for buffer in dict.fromkeys(self._streamed):
+            large = f"{self.size(bytes_of(buffer))} >= {FAR}"
+            head.append(f"  const uintptr_t {self._far[buffer]} = IG_FAR({large});")
+        if self._streamed:
             self.line("IG_STREAMED")
         parameters = "const ig_worker *w, const void *args, int64_t lo, int64_t hi"
         top = f"IG_KERNEL void {name}({parameters}) {{"
         return "\n".join([top, "  IG_HEAD", *self.size_declarations(), *head, *self.lines, "}", ""])
 
     def store_block(self, buffer: Buffer, where: str, text: str) -> None:
-        """Print the store of a block whose elements lie side by side."""
+        """Print the store of a block whose elements lie side by side. Rows that are not whole cache
+        lines are stored as usual: a line written in both ways costs more than either."""
+        extent, whole = self._row
+        each = LINE // buffer.dtype.size
+        rest = modulo(extent, each)
         far = self._far.get(buffer)
-        if far is None:
+        if far is None or isinstance(rest, int) and rest:
             super().store_block(buffer, where, text)
             return
         assert self.vector is not None
+        self._streamed.append(buffer)
+        if rest != 0:
+            far = f"{far} | -(uintptr_t)({whole} & {each - 1})"
         name = self.function("stream_" + buffer.dtype.name)
         self.line(f"{name}({where}, {text}, {self.vector.count}, {far});")
 
@@ -156,6 +169,7 @@ class CPrinter(Printer):
         variable = self.bind(symbol)
         whole = self.fresh("e")
         self.line(f"const int64_t {whole} = {extent};")
+        self._row = loop.extent, whole
         chunked = bool(loop.folds) and not is_at_most(loop.extent, VECTOR_CHUNK)
         for fold in loop.folds:
             self.declare(fold, lanes=False)
