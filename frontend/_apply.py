@@ -343,7 +343,9 @@ def _as_number(number: Any, dtype: DType) -> Any:
         return float(number)
     if dtype.kind == "b":
         return bool(number)
-    return int(number)
+    bits = 8 * dtype.size  # integers wrap, as those of arrays do
+    low = -(1 << bits - 1) if dtype.kind == "i" else 0
+    return (int(number) - low) % (1 << bits) + low
 
 
 def constant(array: Array) -> Tensor:

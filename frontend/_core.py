@@ -183,8 +183,15 @@ class Tensor:
         return steps if dim is None else steps[dim]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie densely in row-major order; true of every traced value."""
-        return is_dense(self._data) if is_data(self._data) else True
+        """Whether the elements lie densely in row-major order. A traced value does, unless it is a
+        view that would not."""
+        if is_data(self._data):
+            return is_dense(self._data)
+        if self._view is None:
+            return True
+        from intaglio._strides import lies_densely
+
+        return lies_densely(self)
 
     def data_ptr(self) -> int:
         """The address of the first element."""

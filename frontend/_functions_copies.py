@@ -15,6 +15,7 @@ from intaglio._functions_movement import (
     detach,
     expand,
     narrow,
+    owned,
     permute,
     select,
     squeeze,
@@ -187,7 +188,7 @@ def _replaced(x: Tensor, part: Tensor, src: Tensor) -> Tensor:
     """x with the part that a slice of it shows replaced."""
     if part._view is None or part._view[1] != "slice":  # all of it
         return clone(cast(src, x.dtype))
-    return slice_update(x, cast(src, x.dtype), **part._view[2])
+    return owned(slice_update(x, cast(src, x.dtype), **part._view[2]), x, src)
 
 
 @spelled
@@ -205,7 +206,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     starts = tuple(at if k == axis else 0 for k in range(input.ndim))
     stops = tuple(at + 1 if k == axis else n for k, n in enumerate(input.shape))
     part = cast(unsqueeze(src, axis), input.dtype)
-    return slice_update(input, part, starts, stops, (1,) * input.ndim)
+    return owned(slice_update(input, part, starts, stops, (1,) * input.ndim), input, src)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:

@@ -11,7 +11,7 @@ from intaglio._apply import apply, constant, full, one, view as apply_view
 from intaglio._core import Tensor
 from intaglio._dtype_names import as_dtype
 from intaglio._functions_device import on_device
-from intaglio._functions_movement import pad_sides, permute, ravel, unsqueeze
+from intaglio._functions_movement import owned, pad_sides, permute, ravel, unsqueeze
 from intaglio._functions_reduce import axis_of, sum as total
 from intaglio._inplace import put_back, write
 from intaglio._layouts import check_layout
@@ -88,7 +88,7 @@ def diagonal_scatter(
         raise ShapeError(
             f"diagonal_scatter: the source {src._kind} has not the diagonal's shape {look['shape']}"
         )
-    return put_back("strided", look, input, cast(src, input.dtype))
+    return owned(put_back("strided", look, input, cast(src, input.dtype)), input)
 
 
 @spelled

@@ -11,7 +11,7 @@ from intaglio._functions_elementwise import where
 from intaglio._functions_index import checked_index, put_at, wrapped_index
 from intaglio._functions_movement import narrow, reshape
 from intaglio._functions_reduce import axis_of
-from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, spelled
+from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, fitting, spelled
 from intaglio.compiler.dims import Dim, product
 from intaglio.compiler.dtypes import boolean, int32, int64
 from intaglio.compiler.errors import DTypeError, ShapeError
@@ -167,7 +167,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     x, axis, index, _ = _by_slices("index_fill", input, dim, index, None)
     rest: list[Any] = [slice(None)] * x.ndim
     rest[axis] = index
-    return _back(put_at(x, rest, as_tensor_like(value, x.dtype)), input)
+    return _back(
+        put_at(x, rest, as_tensor_like(fitting("index_fill", value, x.dtype), x.dtype)), input
+    )
 
 
 @spelled
@@ -211,9 +213,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         raise DTypeError(f"masked_fill: the mask is {kind}, not bool")
     if isinstance(value, Tensor) and value.ndim:
         raise ShapeError(f"masked_fill: the value {value._kind} is no number")
-    number = (
-        cast(value, input.dtype)
-        if isinstance(value, Tensor)
-        else as_tensor_like(value, input.dtype)
+    return where(
+        mask, as_tensor_like(fitting("masked_fill", value, input.dtype), input.dtype), input
     )
-    return where(mask, number, input)

@@ -21,7 +21,7 @@ from intaglio._kind import kind_of
 from intaglio._known import known_difference
 from intaglio._modes import modes
 from intaglio._places import to_host
-from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to
+from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, fitting
 from intaglio.compiler.dims import Dim, bounds, maximum, minimum, product
 from intaglio.compiler.dtypes import boolean, int32, int64
 from intaglio.compiler.errors import DTypeError, IndexError, ShapeError
@@ -305,7 +305,9 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     if moving := _moving(input, items):
         _set_moving(input, moving, tuple(items), value)
         return
-    number = value if isinstance(value, Tensor) else as_tensor_like(value, input.dtype)
+    number = value
+    if not isinstance(value, Tensor):
+        number = as_tensor_like(fitting("setitem", value, input.dtype), input.dtype)
     if len(items) == 1 and _is_array(items[0]) and _as_index(items[0]).dtype is boolean:
         mask = _as_index(items[0])
         if number.ndim == 0 and mask.ndim == input.ndim:

@@ -271,9 +271,11 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     return owned(one("reshape", x, shape=shape))
 
 
-def owned(x: Tensor) -> Tensor:
-    """x with memory of its own: of a composite's result that its last op may have left in the
-    memory of an operand, where a write to it would be seen."""
+def owned(x: Tensor, *operands: Tensor) -> Tensor:
+    """x with memory of its own: for a composite's result that may be an operand, a view of one, or
+    what its last op left in an operand's memory, where a write to it would be seen."""
+    if any(x is y for y in operands) or x._view is not None:
+        return clone(x)
     return x if x._counter is None or isinstance(x._data, Value) else clone(x)
 
 

@@ -183,11 +183,12 @@ def gcd(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
 
 
 def lcm(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """The least common multiple, never negative; 0 where one of both is 0."""
+    """The least common multiple, not negative unless it overflows; 0 where one of both is 0."""
     a, b = _integers("lcm", input, other)
     a, b = abs(a), abs(b)
     divisor = _divisor(a, b)
-    return _written(out, abs(floor_divide(a, where(divisor == 0, 1, divisor)) * b))
+    made = floor_divide(a, where(divisor == 0, 1, divisor)) * b
+    return _written(out, abs(made) if made.dtype.size >= 4 else made)
 
 
 # --------------------------------------------------------------------------- parts of the numbers

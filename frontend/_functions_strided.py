@@ -12,7 +12,7 @@ import numpy as np
 
 from intaglio._apply import one, view as apply_view
 from intaglio._core import Tensor
-from intaglio._functions_movement import narrow, reshape, sizes
+from intaglio._functions_movement import narrow, owned, reshape, sizes
 from intaglio._functions_reduce import axis_of
 from intaglio._inplace import put_back, replace
 from intaglio._modes import modes
@@ -108,7 +108,8 @@ def as_strided_scatter(
     if tuple(src.shape) != shape:
         raise ShapeError(f"as_strided_scatter: the source {src._kind} has not the size {shape}")
     attributes = {"shape": shape, "starts": (storage_offset or 0,), "steps": (steps,)}
-    return reshape(put_back("strided", attributes, copy, cast(src, input.dtype)), *input.shape)
+    made = put_back("strided", attributes, copy, cast(src, input.dtype))
+    return owned(one("reshape", made, shape=tuple(input.shape)))
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:

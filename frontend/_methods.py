@@ -48,7 +48,7 @@ from intaglio._dtype_names import as_dtype
 from intaglio._inplace import in_place, reshaped_in_place, write
 from intaglio._layouts import strided
 from intaglio._numpy import array_function, array_ufunc
-from intaglio._promote import as_tensor_like, cast, expand_to, size_tensor as size_tensor
+from intaglio._promote import as_tensor_like, cast, expand_to, fitting, size_tensor as size_tensor
 from intaglio.compiler import dtypes
 from intaglio.compiler.dims import Dim
 from intaglio.compiler.errors import ShapeError
@@ -329,7 +329,11 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     """Every element set to a number."""
     if isinstance(value, Tensor) and value.ndim:
         raise ShapeError(f"fill_: a number is wanted, not {value._kind}")
-    number = value if isinstance(value, Tensor) else full(value, self._kind)
+    number = (
+        value
+        if isinstance(value, Tensor)
+        else full(fitting("fill_", value, self.dtype), self._kind)
+    )
     return copy_(self, number)
 
 

@@ -114,6 +114,17 @@ def as_tensor_like(value: Any, dtype: DType, shape: Shape = ()) -> Tensor:
     return full(value, kind_of(dtype, shape))
 
 
+def fitting(name: str, value: Any, dtype: DType) -> Any:
+    """What is to be stored in elements of this dtype: an integer dtype refuses numbers that it does
+    not hold; integers below zero wrap in unsigned ones, as in torch."""
+    if isinstance(value, int | float) and dtype.kind in "iu":
+        bits = 8 * dtype.size - (dtype.kind == "i")
+        low = 0 if dtype.kind == "u" and isinstance(value, float) else -(1 << bits)
+        if not low <= value < (1 << bits) or (dtype.kind == "u" and value == low < 0):
+            raise ArgumentError(f"{name}: {dtype.long_name} does not hold {value}")
+    return value
+
+
 def wrapped(value: Any) -> Any:
     """The operand as a tensor, unless it is a number."""
     if isinstance(value, Tensor):

@@ -51,6 +51,15 @@ def strides_of(tensor: Tensor) -> Strides | None:
     return None
 
 
+def lies_densely(tensor: Tensor) -> bool:
+    """Whether a view's elements follow each other in row-major order."""
+    found = strides_of(tensor)
+    if found is None:
+        return False
+    rows = zip(tensor.shape, found, dense(tensor.shape), strict=True)
+    return 0 in tensor.shape or all(size == 1 or own == wanted for size, own, wanted in rows)
+
+
 def offset_of(tensor: Tensor) -> Size | None:
     """Where the first element lies in the memory of what the tensor is a view of, in elements; None
     where that can't be told."""

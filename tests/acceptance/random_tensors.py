@@ -108,11 +108,12 @@ class Program:
 
         return run
 
-    def tensors(self, lib: Any) -> list[Any]:
-        """The inputs as tensors of `lib`."""
+    def tensors(self, lib: Any, *, ask: bool = True) -> list[Any]:
+        """The inputs as tensors of `lib`; without `ask` none requires grad, so that the program
+        itself asks for it (as a file does, which is given arrays)."""
         made = [tensor(lib, x) for x in self.inputs]
         for x, need in zip(made, self.needs, strict=True):
-            if need:
+            if need and ask:
                 x.requires_grad_(True)
         return made
 

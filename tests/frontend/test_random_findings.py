@@ -60,6 +60,44 @@ def test_repeated_once_is_a_copy() -> None:
     assert ig.tensor(2.0).argmin(0).fill_(1).item() == 1
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda x, y: x.select_scatter(y.select(0, 0), 0, 0),
+        lambda x, y: x.slice_scatter(y, 0, 0, 1),
+        lambda x, y: x.slice_scatter(y),
+        lambda x, y: x.diagonal_scatter(y.diagonal()),
+        lambda x, y: x.as_strided_scatter(y, (1, 2), (2, 1)),
+        lambda x, y: x.narrow(1, 0, 0).diagonal_scatter(y.narrow(1, 0, 0).diagonal()),
+    ],
+)
+def test_scattered_over_everything_is_a_copy(
+    place: Callable[[ig.Tensor, ig.Tensor], ig.Tensor], compiled: bool
+) -> None:
+    def f(a: ig.Tensor) -> tuple[ig.Tensor, ig.Tensor]:
+        x, y = a * 1, a * 2
+        place(x, y).add_(100)
+        return x, y
+
+    x, y = (ig.jit(f) if compiled else f)(ig.ones(1, 2))
+    assert (x.tolist(), y.tolist()) == ([[1, 1]], [[2, 2]])
+
+
+def test_a_traced_view_is_contiguous_where_it_is_eagerly() -> None:
+    def f(a: ig.Tensor) -> tuple[ig.Tensor, list[bool]]:
+        x = a * 1
+        views = [x[:, :2], x[:1], x.T, x[:, None], x.reshape(3, 2), x[::2], x[:, ::2], x.T[:1]]
+        for view in views:
+            view.contiguous().mul_(2)
+        return x, [view.is_contiguous() for view in views]
+
+    a = ig.tensor([[2.0, 3, 4], [5, 6, 7]])
+    eager, compiled = f(a), ig.jit(f)(a)
+    assert eager[0].tolist() == compiled[0].tolist()
+    assert eager[1] == compiled[1] == [False, True, False, True, True, True, False, False]
+
+
 def test_limits_of_nan() -> None:
     x, nan = ig.tensor([-2.0, 0.5, 3.0]), math.nan
     limits = ig.tensor([nan, 1.0, nan])
@@ -138,3 +176,36 @@ def test_derivative_of_nextafter() -> None:
     a = ig.ones(3, requires_grad=True)
     ig.nextafter(a, ig.tensor([1.0, 2.0, 0.5])).sum().backward()
     assert a.grad is not None and a.grad.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda u: u + -1,
+        lambda u: u * 300,
+        lambda u: u > -1,
+        lambda u: u.clamp(-1, 3),
+        lambda u: u // -2,
+        lambda u: u.masked_fill(u > 1, -1),
+        lambda u: u.index_fill(0, ig.tensor([0]), -1),
+    ],
+)
+def test_numbers_wrap_alike_when_compiled(use: Callable[[ig.Tensor], ig.Tensor]) -> None:
+    u = ig.tensor([1, 2, 200], dtype=ig.uint8)
+    assert ig.jit(use)(u).tolist() == use(u).tolist()
+
+
+@pytest.mark.parametrize("number", [300, -2.5, -256, math.nan, math.inf])
+def test_numbers_that_do_not_fit_are_not_stored(number: float) -> None:
+    u, mask = ig.tensor([1, 2], dtype=ig.uint8), ig.tensor([True, False])
+    for store in (
+        lambda: u.fill_(number),
+        lambda: u.masked_fill(mask, number),
+        lambda: u.index_fill(0, ig.tensor([0]), number),
+        lambda: u.__setitem__(0, number),
+        lambda: u.__setitem__(mask, number),
+    ):
+        with pytest.raises(ig.Error, match="does not hold"):
+            store()
+    assert u.tolist() == [1, 2]
+    assert u.fill_(-1).tolist() == [255, 255]
