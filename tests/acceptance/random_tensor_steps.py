@@ -131,7 +131,7 @@ NEW: dict[str, list[str]] = {
         "$n.argmin($dim)", "$n.argmax()", "$x.argsort($dim, stable=True)",
         "$x.sort($dim, stable=True, descending=$keep)[0]", "T.sort($n, dim=$dim, stable=True)[1]",
         "$n.topk(1, $dim)[0]", "$n.topk(2, $dim, largest=False)[0]",
-        "$n.detach().kthvalue(1, $dim)[0]", "$n.median($dim)[0]", "$n.median()",
+        "$n.detach().kthvalue(1, $dim)[0]", "($n + 0).median($dim)[0]", "$n.median()",
         "$f.nanmedian($dim)[0]", "$n.detach().mode($dim)[0]", "$f.isnan()", "$f.isinf()",
         "$x.isfinite()", "($f + 0).signbit()", "$x.any($dim)", "$x.all($dims, keepdim=$keep)",
         "$x.any()",
@@ -152,7 +152,7 @@ NEW: dict[str, list[str]] = {
         "T.nn.functional.max_pool1d($f, 2)", "T.argwhere($x)",
         "$n.minimum($y).argsort(-1, stable=True)", "T.clamp($n, $num, $num)",
         "$n.where($n > 0, -$n)", "T.tril_indices(3, 3)[0] + $i.flatten()[:1]",
-        "T.nn.functional.relu6($f)", "T.deg2rad($f).sign()",
+        "T.nn.functional.relu6($f)", "T.deg2rad($f).floor()",
     ],
 }  # fmt: skip
 """Steps that make a new value."""
@@ -169,9 +169,11 @@ VIEWS = [
     "$x.split(1, $dim)[0]", "$x.chunk(2, $dim)[-1]", "$x.unbind($dim)[0]",
     "$x.tensor_split(2, $dim)[0]", "$x.movedim(0, -1)", "$x.swapaxes(0, -1)",
     "T.broadcast_to($x, (2, *$x.shape))", "$x.view_as($x)", "$x.detach()", "$x.to($x.dtype)",
-    "$f.float()", "$i.long()", "$x.contiguous()", "T.atleast_2d($x)", "T.atleast_3d($x)",
+    "$f.float().contiguous()", "$i.long().contiguous()", "$x.contiguous()", "T.atleast_2d($x)",
+    "T.atleast_3d($x)",
     "$x.ravel()", "$x.hsplit(1)[0]", "$x.split([$size], $dim)[0]", "$x.expand_as($s)",
-    "$x.type($x.dtype)", "$i.to($dtype)", "T.as_strided($x.contiguous().clone(), (1,), (1,))",
+    "$x.type($x.dtype)", "$i.to($dtype).contiguous()",
+    "T.as_strided($x.contiguous().clone(), (1,), (1,))",
     "$x.view(*$x.shape)", "T.asarray($x)", "$x.data", "T.positive($n)", "T.squeeze($x, (0, -1))",
     "$f.real",
 ]  # fmt: skip

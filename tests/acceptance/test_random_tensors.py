@@ -30,9 +30,9 @@ from tests.acceptance.random_tensors import (
 )
 
 EVERY = {x for table in (*NEW.values(), *PLACES.values(), VIEWS) for x in table}
-REFUSED = ("depends on data", "own tensor would not take that over")
+REFUSED = ("depends on data", "own tensor would not take that over", "is a leaf that requires grad")
 """What traces say of programs that run eagerly only."""
-QUICK, BESIDE_TORCH = 4, 120
+QUICK, BESIDE_TORCH = 4, 40
 
 torch: Any = None
 if importlib.util.find_spec("torch") is not None:
