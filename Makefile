@@ -41,9 +41,13 @@ $(VENV)/.examples: $(VENV)/.dev
 	$(BIN)/$(PIP) --editable '.[examples]'
 	touch $@
 
-.venv-torch/.ready: pyproject.toml
+.venv-torch/.torch:
 	test -x .venv-torch/bin/python || $(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/$(PIP) $(TORCH) expecttest hypothesis --editable '.[test,examples]'
+	.venv-torch/bin/$(PIP) $(TORCH) expecttest hypothesis
+	touch $@
+
+.venv-torch/.ready: pyproject.toml .venv-torch/.torch
+	.venv-torch/bin/$(PIP) --editable '.[test,examples]'
 	touch $@
 
 .venv-bench/.ready: pyproject.toml

@@ -18,7 +18,6 @@ from intaglio.compiler.errors import Error
 from intaglio.compiler.op import Array, Op, result_types
 from intaglio.compiler.types import TensorType
 
-
 Typed = tuple[Any, tuple[Any, ...]]
 """A NumPy dtype and a shape."""
 
