@@ -72,8 +72,18 @@ def _derivative(trace: Trace, stand_ins: list[Any], results: list[Tensor]) -> _D
 
 
 def _is_freed(tensor: Tensor) -> bool:
-    node = tensor._node
-    return node is not None and node.saved is None
+    """Whether a derivative taken inside the function has freed what this result's would need."""
+    seen: set[int] = set()
+    stack = [tensor._node]
+    while stack:
+        node = stack.pop()
+        if node is None or id(node) in seen:
+            continue
+        if node.saved is None:
+            return True
+        seen.add(id(node))
+        stack += [edge[0] for edge in node.edges if edge and isinstance(edge[0], Entry)]
+    return False
 
 
 class _Form:

@@ -191,8 +191,9 @@ class Div(Binary):
     name, exact, compute, span = "div", "f", np.divide, (0.5, 2.0)
 
     def slope(self, g: Ops[V], k: int, d: V, y: V, a: V, b: V) -> Any:
-        """d / b, -d y / b"""
-        return g.neg(g.mul(g.div(d, b), y)) if k else g.div(d, b)
+        """d / b, -d (a / b) / b: the quotient again, so that the result may be written to in place
+        before the derivative is asked for (compiled, the two are one)."""
+        return g.neg(g.mul(g.div(d, b), g.div(a, b))) if k else g.div(d, b)
 
     def simplify(self, g: Any, xs: Sequence[Any], node: Any) -> Any:
         """x / 1 = x; x / 2^k = x * 2^-k: the same number, rounded once."""

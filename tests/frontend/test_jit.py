@@ -165,3 +165,17 @@ def test_results_come_in_the_classes_that_the_function_gave_them() -> None:
     assert type(fast["svd"][0]) is type(eager["svd"][0])
     assert np.array_equal(fast["svd"][0].indices.numpy(), eager["svd"][0].indices.numpy())
     assert fast["sum"].item() == eager["sum"].item()
+
+
+def test_results_whose_derivative_was_spent_inside_have_none() -> None:
+    def value_and_slope(x: ig.Tensor) -> tuple[ig.Tensor, ig.Tensor]:
+        y = (x**3).sum()
+        (slope,) = ig.autograd.grad(y, x)
+        return y * 2, slope
+
+    x = ig.tensor([1.0, 2.0], requires_grad=True)
+    value, slope = ig.jit(value_and_slope)(x)
+    assert value.item() == 18 and slope.tolist() == [3, 12]
+    for function in (value_and_slope, ig.jit(value_and_slope)):
+        with pytest.raises(ig.GradientError):
+            function(x)[0].backward()
