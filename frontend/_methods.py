@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 
 from intaglio import (
-    _functions_calculus as calculus,
     _functions_compare as compare,
-    _functions_copies as copying,
     _functions_data as data,
     _functions_device as placing,
     _functions_diagonal as diagonals,
     _functions_elementwise as elementwise,
     _functions_gather as gathering,
-    _functions_histogram as histograms,
     _functions_index as index,
     _functions_join as join,
-    _functions_linalg as linalg,
-    _functions_linalg_factor as factors,
-    _functions_linalg_product as products,
-    _functions_linalg_root as roots,
     _functions_matmul as matmul,
     _functions_movement as movement,
-    _functions_number as number,
     _functions_prefix as prefix,
-    _functions_python as python,
     _functions_questions as questions,
     _functions_reduce as reduce,
     _functions_scatter as scattering,
-    _functions_search as searching,
     _functions_sort as sorting,
-    _functions_special_erf as normal,
-    _functions_special_gamma as gamma,
-    _functions_special_incomplete as incomplete,
-    _functions_special_logs as logs,
-    _functions_special_modified as modified,
-    _functions_statistics as statistics,
     _functions_strided as striding,
 )
 from intaglio._apply import binary, full
@@ -56,66 +41,69 @@ from intaglio.compiler.errors import ShapeError
 # Names of functions that are methods too, by the module that holds them.
 _METHODS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (elementwise, """
-        exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan tanh sinh cosh asin acos atan
-        arcsin
-        arccos arctan sigmoid erf erfc
-        reciprocal floor ceil trunc fix round neg negative positive abs
-        absolute sign sgn square relu frac add sub subtract mul multiply div divide true_divide
-        floor_divide remainder fmod pow float_power atan2 arctan2 copysign maximum minimum fmax fmin
-        clamp clip clamp_min clamp_max lerp addcmul addcdiv deg2rad rad2deg logit
-        isnan isinf isfinite nan_to_num stop_gradient"""),
-    (number, """
-        angle conj conj_physical frexp gcd heaviside isneginf isposinf isreal lcm ldexp
-        nextafter resolve_conj resolve_neg signbit sinc"""),
-    (gamma, "digamma lgamma mvlgamma"),
-    (modified, "i0"),
-    (incomplete, "igamma igammac"),
-    (logs, "acosh arccosh arcsinh arctanh asinh atanh hypot logaddexp logaddexp2"),
-    (normal, "erfinv xlogy"),
+        exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan tanh sinh cosh asin
+        acos atan arcsin arccos arctan sigmoid erf erfc reciprocal floor ceil trunc fix
+        round neg negative positive abs absolute sign sgn square relu frac add sub
+        subtract mul multiply div divide true_divide floor_divide remainder fmod pow
+        float_power atan2 arctan2 copysign maximum minimum fmax fmin clamp clip
+        clamp_min clamp_max lerp addcmul addcdiv deg2rad rad2deg logit isnan isinf
+        isfinite nan_to_num stop_gradient"""),
     (compare, """
-        eq ne not_equal lt less le less_equal gt greater ge greater_equal equal isclose allclose
-        logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
-        bitwise_not
-        bitwise_left_shift bitwise_right_shift"""),
+        eq ne not_equal lt less le less_equal gt greater ge greater_equal equal isclose
+        allclose logical_and logical_or logical_xor logical_not bitwise_and bitwise_or
+        bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift"""),
     (reduce, """
-        sum prod mean var std max min amax amin aminmax argmax argmin any all count_nonzero nansum
-        nanmean logsumexp norm dist"""),
+        sum prod mean var std max min amax amin aminmax argmax argmin any all
+        count_nonzero nansum nanmean logsumexp norm dist"""),
     (movement, """
         reshape view view_as reshape_as flatten ravel unflatten permute transpose
         swapaxes swapdims movedim moveaxis t adjoint squeeze unsqueeze expand expand_as
         broadcast_to repeat tile repeat_interleave narrow unbind select flip fliplr
         flipud rot90 clone contiguous detach to"""),
-    (diagonals, """
-        tril triu diagonal diag diag_embed diagflat diagonal_scatter fill_diagonal_"""),
+    (diagonals, "tril triu diagonal diag diag_embed diagflat diagonal_scatter fill_diagonal_"),
     (striding, """
-        as_strided as_strided_scatter unfold resize_ resize_as_ set_ is_set_to storage_offset"""),
-    (copying, """
-        narrow_copy select_scatter slice_scatter split_with_sizes unsafe_chunk unsafe_split
-        unsafe_split_with_sizes"""),
+        as_strided as_strided_scatter unfold resize_ resize_as_ set_ is_set_to
+        storage_offset"""),
     (questions, """
-        is_complex is_nonzero is_same_size is_signed get_device is_inference is_conj is_neg
-        is_pinned pin_memory to_dense const_data_ptr"""),
-    (python, "apply_ map_ map2_ dim_order"),
-    (calculus, "diff"),
-    (searching, "isin"),
-    (statistics, "quantile nanquantile nanmedian mode renorm"),
-    (histograms, "histc histogram"),
+        is_complex is_nonzero is_same_size is_signed get_device is_inference is_conj
+        is_neg is_pinned pin_memory to_dense const_data_ptr"""),
     (prefix, "cumsum cumprod cummax cummin logcumsumexp"),
     (sorting, "argsort sort msort topk kthvalue median"),
     (join, "split chunk tensor_split hsplit vsplit dsplit roll"),
     (matmul, """
-        matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm matrix_power
-        kron"""),
-    (linalg, "det inverse logdet matrix_exp pinverse slogdet triangular_solve"),
-    (factors, "cholesky cholesky_inverse cholesky_solve geqrf orgqr ormqr"),
-    (products, "corrcoef cov"),
-    (roots, "cross lu lu_solve qr svd"),
+        matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm addbmm
+        matrix_power kron"""),
     (index, "index_put"),
     (gathering, """
-        index_select take take_along_dim gather index_add index_copy index_fill masked_fill put"""),
+        index_select take take_along_dim gather index_add index_copy index_fill
+        masked_fill put"""),
     (scattering, "scatter scatter_add scatter_reduce index_reduce masked_scatter"),
-    (data, """
-        nonzero nonzero_static argwhere masked_select unique unique_consecutive bincount"""),
+    (data, "nonzero nonzero_static argwhere masked_select unique unique_consecutive bincount"),
+)  # fmt: skip
+
+# Likewise, of modules that most programs never need: they are imported when one is first wanted.
+_LATE: Final[tuple[tuple[str, str], ...]] = (
+    ("_functions_number", """
+        angle conj conj_physical frexp gcd heaviside isneginf isposinf isreal lcm ldexp
+        nextafter resolve_conj resolve_neg signbit sinc"""),
+    ("_functions_special_gamma", "digamma lgamma mvlgamma"),
+    ("_functions_special_modified", "i0"),
+    ("_functions_special_incomplete", "igamma igammac"),
+    ("_functions_special_logs", """
+        acosh arccosh arcsinh arctanh asinh atanh hypot logaddexp logaddexp2"""),
+    ("_functions_special_erf", "erfinv xlogy"),
+    ("_functions_copies", """
+        narrow_copy select_scatter slice_scatter split_with_sizes unsafe_chunk
+        unsafe_split unsafe_split_with_sizes"""),
+    ("_functions_python", "apply_ map_ map2_ dim_order"),
+    ("_functions_calculus", "diff"),
+    ("_functions_search", "isin"),
+    ("_functions_statistics", "quantile nanquantile nanmedian mode renorm"),
+    ("_functions_histogram", "histc histogram"),
+    ("_functions_linalg", "det inverse logdet matrix_exp pinverse slogdet triangular_solve"),
+    ("_functions_linalg_factor", "cholesky cholesky_inverse cholesky_solve geqrf orgqr ormqr"),
+    ("_functions_linalg_product", "corrcoef cov"),
+    ("_functions_linalg_root", "cross lu lu_solve qr svd"),
 )  # fmt: skip
 
 # Methods that have a form with a trailing underscore, which writes the result into the tensor.
@@ -162,6 +150,33 @@ _CASTS: Final = {
 _attached: list[bool] = []
 
 
+class _Later:
+    """A method whose module is imported when it is first wanted, and which it then replaces."""
+
+    def __init__(self, name: str, home: str, source: str) -> None:
+        self.name, self.home, self.source = name, home, source
+
+    def method(self) -> Any:
+        """What takes this one's place."""
+        return getattr(import_module(f"intaglio.{self.home}"), self.source)
+
+    def __get__(self, instance: Tensor | None, owner: type[Tensor]) -> Any:
+        found = self.method()
+        setattr(Tensor, self.name, found)
+        return found.__get__(instance, owner)
+
+
+class _LaterInPlace(_Later):
+    """The in-place form of such a method."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name + "_", "", name)
+
+    def method(self) -> Any:
+        """What takes this one's place."""
+        return in_place(getattr(Tensor, self.source), self.name)
+
+
 def attach() -> None:
     """Attach everything; doing it again does nothing."""
     if _attached:
@@ -170,9 +185,16 @@ def attach() -> None:
     for module, names in _METHODS:
         for name in names.split():
             setattr(Tensor, name, getattr(module, name))
-    Tensor.polygamma = gamma.polygamma_method  # type: ignore[attr-defined]
+    for home, names in _LATE:
+        for name in names.split():
+            setattr(Tensor, name, _Later(name, home, name))
+    Tensor.polygamma = _Later(  # type: ignore[attr-defined]
+        "polygamma", "_functions_special_gamma", "polygamma_method"
+    )
     for name in _IN_PLACE.split():
-        setattr(Tensor, name + "_", in_place(getattr(Tensor, name), name + "_"))
+        late = isinstance(Tensor.__dict__[name], _Later)
+        form = _LaterInPlace(name) if late else in_place(getattr(Tensor, name), name + "_")
+        setattr(Tensor, name + "_", form)
     for name, function in _OPERATORS.items():
         setattr(Tensor, name, _operator(function))
     for word, op in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div")):
@@ -245,7 +267,7 @@ def _attach_rest() -> None:
         zero_,
         "fill_": fill_, "detach_": detach_, "type": type_of, "type_as": type_as, "cpu":
         placing.cpu, "cuda": placing.cuda, "sum_to_size": sum_to_size, "trace": diagonals.trace_of,
-        "real": property(number.real), "imag": property(number.imag),
+        "real": property(_part("real")), "imag": property(_part("imag")),
         "bernoulli": _random("bernoulli"), "multinomial": _random("multinomial"),
         "hardshrink": _functional("hardshrink"), "prelu": _functional("prelu"),
         "softmax": _normalized("softmax"), "log_softmax": _normalized("log_softmax"),
@@ -274,10 +296,15 @@ def _attach_rest() -> None:
     Tensor.__hash__ = object.__hash__  # type: ignore[assignment]  # __eq__ is elementwise
 
 
+def _part(name: str) -> Callable[[Tensor], Any]:
+    def part(self: Tensor) -> Any:
+        return getattr(import_module("intaglio._functions_number"), name)(self)
+
+    return part
+
+
 def _normalized(name: str) -> Callable[..., Any]:
     def method(self: Tensor, dim: int, dtype: Any = None) -> Any:
-        from importlib import import_module
-
         return getattr(import_module("intaglio.nn.functional"), name)(self, dim, dtype=dtype)
 
     return method
@@ -285,8 +312,6 @@ def _normalized(name: str) -> Callable[..., Any]:
 
 def _functional(name: str) -> Callable[..., Any]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        from importlib import import_module
-
         return getattr(import_module("intaglio.nn.functional"), name)(self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name
@@ -367,8 +392,6 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def _share_memory(self: Tensor) -> Tensor:
-    from importlib import import_module
-
     share = import_module("intaglio.multiprocessing").share_memory
     shared: Tensor = share(self)
     return shared
