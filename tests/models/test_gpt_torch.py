@@ -61,7 +61,7 @@ def test_results_and_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["fused", "by hand"])
 def test_traced_and_jitted_gradients(name: str) -> None:
-    _, _, net, other = both(**OPTIONS[name], layers=1)
+    _, _, net, other = both(**{**OPTIONS[name], "layers": 1})
     x, y = tokens(2, 9), tokens(2, 9)
     _, loss = ig.jit(net)(ig.tensor(x), ig.tensor(y))
     _, loss2 = other(torch.tensor(x), torch.tensor(y))

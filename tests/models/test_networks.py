@@ -57,7 +57,7 @@ def test_outputs_and_gradients_are_torchs(name: str, kind: str, tmp_path: Path) 
     if kind == "npz":
         np.savez(path, **weights)
     else:
-        pytest.importorskip("safetensors").torch.save_file(theirs.state_dict(), path)
+        pytest.importorskip("safetensors.torch").save_file(theirs.state_dict(), path)
     ours.load_state_dict(ig.load_weights(path))
     x = NETWORKS[name][1](4)
     wanted, found = theirs(torch.tensor(x)), ours(ig.tensor(x))
