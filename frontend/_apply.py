@@ -169,7 +169,7 @@ def binary(op: str, a: Tensor, b: Tensor) -> Tensor:
     if (
         modes.trace is None
         and (a._view is None or a._seen == a._counter[0])  # type: ignore[index]  # views have one
-        and (b._view is None or b._seen == b._counter[0])  # type: ignore[index]
+        and (b._view is None or b._seen == b._counter[0])  # type: ignore[index]  # views have one
     ):
         rule = _RULES.get((op, a._kind, b._kind))
         if rule is not None and rule.single is not None:
@@ -186,7 +186,7 @@ def binary(op: str, a: Tensor, b: Tensor) -> Tensor:
 
 def unary(op: str, x: Tensor) -> Tensor:
     """Apply an op of one operand, one result and no attributes; as `binary`."""
-    if modes.trace is None and (x._view is None or x._seen == x._counter[0]):  # type: ignore[index]
+    if modes.trace is None and (x._view is None or x._seen == x._counter[0]):  # type: ignore[index]  # views have one
         rule = _RULES.get((op, x._kind))
         if rule is not None and rule.single is not None:
             try:

@@ -74,7 +74,7 @@ def _run(function: Callable[..., Any], args: tuple[Any, ...], options: Any) -> T
     taped = False
     for x in (*args, *options.values()) if options else args:
         if isinstance(x, Tensor):
-            if x._view is not None and x._seen != x._counter[0]:  # type: ignore[index]
+            if x._view is not None and x._seen != x._counter[0]:  # type: ignore[index]  # views have one
                 refresh(x)
             key.append(x._kind)
             tensors.append(x)
