@@ -1,0 +1,1 @@
+"""Processes that share the memory of tensors, under torch's names."""

@@ -1,0 +1,1 @@
+"""Helpers under torch's names: `utils.data` is `intaglio.data`."""

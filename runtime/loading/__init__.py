@@ -1,0 +1,1 @@
+"""Loading examples with worker processes, without the front end."""
