@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-FORMATS = ("npy", "npz", "csv")
+FORMATS = ("npy", "npz", "csv", "txt")
+TEXT = ".txt"
+"""The ending of files whose bytes are one array u8[n]."""
 
 
 @click.command(
@@ -44,6 +46,8 @@ FORMATS = ("npy", "npz", "csv")
     intaglio run model.ig --input x=test.csv --output y.csv --batch 256
     intaglio run model.ig --function eval --data test.npz
     cat test.csv | intaglio run model.ig --input x=- --output - > y.csv
+    intaglio run gpt.ig --function sample --input prompt=begin.txt --input temperature=0.8 \
+        --output written.txt
     """,
 )
 @model_argument
@@ -53,13 +57,14 @@ FORMATS = ("npy", "npz", "csv")
     multiple=True,
     metavar="NAME=FILE",
     callback=parse_pairs,
-    help="An argument from a .npy, .npz or .csv file (repeatable); - is standard input.",
+    help="An argument from a .npy, .npz, .csv or .txt file (repeatable); - is standard input. "
+    "Single numbers may be written out: rate=0.5.",
 )
 @click.option("--data", type=click.Path(), help="All arguments from one .npz or .csv file, or -.")
 @click.option(
     "--output",
     type=click.Path(),
-    help="One result: .npy; any number, by name: .npz, .csv; - is standard output.",
+    help="One result: .npy, of bytes: .txt; any number, by name: .npz, .csv; - is standard output.",
 )
 @click.option("--format", "style", type=click.Choice(FORMATS), help="Of --output - (default: csv).")
 @click.option("--function", "name", default="", help="The function (default: forward).")
@@ -81,7 +86,7 @@ def run(
     """Run a function of a model on arrays from files.
 
     Without --output the results are printed. State that the function updates is not saved."""
-    from intaglio.runtime.datasets import read_named, read_one
+    from intaglio.runtime.datasets import read_named
     from intaglio.runtime.leaves import pick
     from intaglio.runtime.training import named_function
 
@@ -93,7 +98,7 @@ def run(
         name = loaded.functions[0]
     function = named_function(loaded.program, name or "forward")
     arrays = read_named(data) if data is not None else {}
-    arrays |= {given: read_one(path, given) for given, path in inputs.items()}
+    arrays |= {given: argument(function, given, source) for given, source in inputs.items()}
     leaves = pick(function, arrays, tell)
     if function.updates:
         tell(f"{function.name} updates {len(function.updates)} states; the file stays as it is")
@@ -105,6 +110,32 @@ def run(
         write_results(output, style, function, results)
 
 
+def argument(function: Function, name: str, source: str) -> Array:
+    """An argument from a file; the bytes of a text; or a number that is written out."""
+    from intaglio.runtime.datasets import as_scalar, read_one
+
+    if source.lower().endswith(TEXT):
+        with open(source, "rb") as file:
+            return np.frombuffer(file.read(), np.uint8)
+    types = {n: v.type for n, v in zip(function.arguments, function.argument_values, strict=True)}
+    if name in types and not types[name].rank and is_number(source):
+        return as_scalar(source, types[name], name)
+    return read_one(source, name)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number (or a truth value) and not the name of a file."""
+    if os.path.exists(text):
+        return False
+    if text.lower() in ("true", "false"):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def output_format(output: str | None, style: str | None) -> str:
     """How the results are written: by the file's ending, or as wanted on standard output."""
     if output is None or output == "-":
@@ -114,7 +145,7 @@ def output_format(output: str | None, style: str | None) -> str:
     ending = os.path.splitext(output)[1].lower()[1:]
     if ending not in FORMATS:
         raise click.BadParameter(
-            "results are written to .npy, .npz or .csv", param_hint="'--output'"
+            "results are written to .npy, .npz, .csv or .txt", param_hint="'--output'"
         )
     if style is not None and style != ending:
         raise click.UsageError(f"--format {style} and --output {safe(output)} disagree")
@@ -192,8 +223,10 @@ def write_results(path: str, style: str, function: Function, results: Sequence[A
 
     names = result_names(function)
     arrays = {n: for_files(a, n, tell) for n, a in zip(names, results, strict=True)}
-    if style == "npy" and len(arrays) != 1:
+    if style in ("npy", "txt") and len(arrays) != 1:
         raise DataError(f"{function.name} has {len(arrays)} results: write them as npz")
+    if style == "txt" and (wrong := next(iter(arrays.values()))).dtype != np.uint8:
+        raise DataError(f"a text is written of bytes, u8[n], and the result is {wrong.dtype}")
     if path == "-":
         # Archives are written back and forth, which a pipe does not allow.
         whole = io.BytesIO()
@@ -209,6 +242,8 @@ def encode(file: BinaryIO, style: str, arrays: Mapping[str, Array]) -> None:
     """The arrays in one of the formats."""
     if style == "npy":
         np.save(file, next(iter(arrays.values())), allow_pickle=False)
+    elif style == "txt":
+        file.write(next(iter(arrays.values())).tobytes())
     elif style == "npz":
         from intaglio.runtime.datasets import write_npz
 

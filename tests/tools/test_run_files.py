@@ -107,3 +107,42 @@ def test_what_does_not_go_together(model: Path, tmp_path: Path) -> None:
         done = here("run", model, *words)
         assert (done.code, done.out) == (code, ""), words
         assert told in done.err
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of bytes: `shift` moves every letter on by a whole number."""
+    import intaglio as ig
+
+    def shift(text: ig.Tensor, by: ig.Tensor, scale: ig.Tensor) -> ig.Tensor:
+        return (text.long() + by * scale.long()).to(ig.uint8)
+
+    path = tmp_path_factory.mktemp("texts") / "shift.ig"
+    text = ig.spec((ig.Dim("n", min=1, max=100),), ig.uint8)
+    numbers = ig.spec((), ig.int64), ig.spec((), ig.float32)
+    ig.trace(shift, text, *numbers, name="shift").save(path)
+    return path
+
+
+def test_a_text_in_and_out_and_numbers_written_out(writer: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_bytes(b"HAL 9000")
+    words = ("--input", f"text={tmp_path / 'in.txt'}", "--input", "by=1", "--input", "scale=1e0")
+    done = here("run", writer, *words, "--output", tmp_path / "out.txt")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (tmp_path / "out.txt").read_bytes() == b"IBM!:111"
+    assert here("run", writer, *words, "--output", tmp_path / "out.npy").code == 0
+    assert np.load(tmp_path / "out.npy").dtype == np.uint8
+
+
+def test_numbers_and_texts_that_do_not_fit_are_refused(
+    writer: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").write_bytes(b"HAL")
+    words = ("--input", f"text={tmp_path / 'in.txt'}", "--input", "scale=1")
+    done = here("run", writer, *words, "--input", "by=1.5")
+    assert (done.code, "by=1.5: a number that fits i64[]" in done.err) == (1, True)
+    done = here("run", writer, *words, "--input", "by=nothing.npy")
+    assert (done.code, "nothing.npy" in done.err) == (1, True)
+    np.save(tmp_path / "x.npy", programs.data()["x"])
+    done = here("run", model, "--input", f"x={tmp_path / 'x.npy'}", "--output", tmp_path / "y.txt")
+    assert (done.code, "float32" in done.err, (tmp_path / "y.txt").exists()) == (1, True, False)
