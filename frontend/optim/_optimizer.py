@@ -241,6 +241,18 @@ class Optimizer:
 
     # ---------------------------------------------------------------------------------------- state
 
+    def reset(self) -> None:
+        """Put moments and step counts back to what they were before the first step, in place;
+        hyperparameters stay. May be traced, as a program's function that starts training anew."""
+        with ig.no_grad():
+            for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
+                for cohort in cohorts:
+                    cohort.step.zero_()
+                for parameter in group["params"]:
+                    moments = self.state[parameter]
+                    for name, initial in self.moments(parameter, group).items():
+                        moments[name].copy_(initial)
+
     def named_state(self) -> Iterator[tuple[str, Tensor, str]]:
         """Every tensor of this optimizer's state with its name in a file and its kind."""
         single = len(self.param_groups) == 1

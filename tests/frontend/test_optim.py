@@ -102,3 +102,18 @@ def test_groups_have_options_of_their_own():
         "optim.groups.0.lr",
         "optim.groups.0.momentum",
     ]
+
+
+def test_reset_starts_anew_eagerly_and_traced():
+    ps, opt = make(*CASES["adam"])
+    steps(ps, opt, 0, 4)
+    opt.reset()
+    kept = [t for _, t, kind in opt.named_state() if kind == "optimizer"]
+    assert len(kept) == 2 + 3 * 5
+    assert not any(t.numpy().any() for t in kept)
+    steps(ps, opt, 0, 4)
+    assert all(t.numpy().any() for t in kept if t.numel())
+    assert opt.param_groups[0]["lr"] == 0.05
+    program = ig.trace(opt.reset, name="init")
+    program.init()
+    assert not any(t.numpy().any() for t in kept)
