@@ -19,11 +19,13 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         func as func,
         linalg as linalg,
         masked as masked,
+        multiprocessing as multiprocessing,
         nn as nn,
         optim as optim,
         random as random,
         signal as signal,
         special as special,
+        utils as utils,
     )
     from intaglio._compare import compare as compare
     from intaglio._compile import compile as compile
@@ -992,11 +994,13 @@ _SUBMODULES = (
     "func",
     "linalg",
     "masked",
+    "multiprocessing",
     "nn",
     "optim",
     "random",
     "signal",
     "special",
+    "utils",
 )
 
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}

@@ -1,0 +1,164 @@
+"""Collate: one batch of a list of examples. Examples are nests of tensors, arrays, numbers and
+texts; a batch is the same nest with a leading dimension on every leaf. Rules as in torch: tuples
+become lists, named tuples and the types of dicts and lists stay, texts are listed.
+
+Two of them walk the same way: `default_collate` makes tensors; `collate_arrays` makes NumPy arrays,
+in memory that the caller may provide, and needs no tensor where the examples hold none."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
+from typing import Any
+
+import numpy as np
+
+from intaglio._core import Tensor, from_array
+from intaglio._functions_create import as_tensor
+from intaglio._functions_join import stack
+from intaglio._places import to_host
+from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
+from intaglio.data._datasets import Rows
+
+Array = np.ndarray[Any, Any]
+Allocate = Callable[[tuple[int, ...], np.dtype[Any]], Array]
+Leaf = Callable[[Sequence[Any]], Any]
+
+_NO_NUMBERS = "SUaOMm"
+_UNDERSTOOD = "tensors, arrays, numbers, texts, and dicts, lists and tuples of them are understood"
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
+    """A batch of a list of examples: tensors and arrays are stacked, numbers become a tensor (f64
+    for floats, i64 for ints), texts a list; inside dicts, tuples and lists likewise."""
+    if isinstance(batch, Rows):
+        return list(batch.columns)
+    return _collate(batch, _tensor_leaf)
+
+
+def collate_arrays(batch: Sequence[Any], out: Allocate = np.empty) -> Any:
+    """The same with NumPy arrays in the place of tensors. `out(shape, dtype)` gives the memory of
+    each of them."""
+    if isinstance(batch, Rows):
+        return [_placed(to_host(column._data), out) for column in batch.columns]
+    return _collate(batch, lambda values: _stacked(values, out))
+
+
+def default_convert(data: Any) -> Any:
+    """An example with its NumPy arrays and numbers as tensors, the rest as it is; tuples become
+    lists."""
+    if isinstance(data, Tensor):
+        return data
+    if isinstance(data, np.ndarray | np.generic):
+        return data if data.dtype.kind in _NO_NUMBERS else as_tensor(np.asarray(data))
+    if isinstance(data, Mapping):
+        return _like_mapping(data, {key: default_convert(data[key]) for key in data})
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*map(default_convert, data))
+    if isinstance(data, tuple):
+        return [default_convert(x) for x in data]
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return _like_sequence(data, [default_convert(x) for x in data])
+    return data
+
+
+def _collate(batch: Sequence[Any], leaf: Leaf) -> Any:
+    first = batch[0]
+    if isinstance(first, Tensor | np.ndarray | np.generic | int | float | complex):
+        return leaf(batch)
+    if isinstance(first, str | bytes):
+        return batch
+    if isinstance(first, Mapping):
+        return _like_mapping(first, {k: _collate([x[k] for x in batch], leaf) for k in first})
+    if isinstance(first, tuple) and hasattr(first, "_fields"):
+        return type(first)(*(_collate(column, leaf) for column in zip(*batch, strict=True)))
+    if not isinstance(first, Sequence):
+        raise DTypeError(f"collate: an example holds {type(first).__name__}; {_UNDERSTOOD}")
+    if any(len(x) != len(first) for x in batch):
+        lengths = sorted({len(x) for x in batch})
+        raise ShapeError(
+            f"collate: the examples hold sequences of several lengths: {lengths};"
+            " give a collate_fn that pads them"
+        )
+    columns = [_collate(column, leaf) for column in zip(*batch, strict=True)]
+    return columns if isinstance(first, tuple) else _like_sequence(first, columns)
+
+
+def _like_mapping(sample: Mapping[Any, Any], made: dict[Any, Any]) -> Any:
+    """The same kind of mapping with other values; a plain dict where it can't be made."""
+    if type(sample) is dict:
+        return made
+    try:
+        if isinstance(sample, MutableMapping):
+            clone = copy.copy(sample)
+            clone.update(made)
+            return clone
+        return type(sample)(made)  # type: ignore[call-arg]  # most kinds of mappings can
+    except TypeError:
+        return made
+
+
+def _like_sequence(sample: Sequence[Any], made: list[Any]) -> Any:
+    """The same kind of sequence with other elements; a plain list where it can't be made."""
+    if type(sample) is list:
+        return made
+    try:
+        if isinstance(sample, MutableSequence):
+            clone = copy.copy(sample)
+            for k, value in enumerate(made):
+                clone[k] = value
+            return clone
+        return type(sample)(made)  # type: ignore[call-arg]  # most kinds of sequences can
+    except TypeError:
+        return made
+
+
+def _tensor_leaf(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], Tensor) and any(
+        x.requires_grad or not isinstance(x._data, np.ndarray) for x in values
+    ):
+        return stack(list(values))
+    return from_array(_stacked(values, np.empty))
+
+
+def _stacked(values: Sequence[Any], out: Allocate) -> Array:
+    """The values as one array with a leading dimension."""
+    first = values[0]
+    if isinstance(first, np.ndarray):
+        return _joined(values, out)
+    if isinstance(first, Tensor):
+        return _joined([to_host(x._data) for x in values], out)
+    if isinstance(first, np.generic) and first.dtype.kind in _NO_NUMBERS:
+        raise DTypeError(f"collate: an example holds {first.dtype}; {_UNDERSTOOD}")
+    return _placed(np.array(values, np.float64 if isinstance(first, float) else None), out)
+
+
+def _joined(arrays: Sequence[Array], out: Allocate) -> Array:
+    first = arrays[0]
+    shape, dtype = first.shape, first.dtype
+    if dtype.kind in _NO_NUMBERS:
+        raise DTypeError(f"collate: an example holds an array of {dtype}; {_UNDERSTOOD}")
+    if any(x.shape != shape for x in arrays):
+        shapes = sorted({x.shape for x in arrays})
+        raise ShapeError(
+            f"collate: the examples hold arrays of several shapes: {shapes};"
+            " give a collate_fn that pads or crops them"
+        )
+    if any(x.dtype != dtype for x in arrays):
+        dtype = np.result_type(*arrays)
+    made = out((len(arrays), *shape), dtype)
+    if shape:
+        np.stack(arrays, out=made)
+    else:
+        made[...] = arrays
+    return made
+
+
+def _placed(array: Array, out: Allocate) -> Array:
+    if array.dtype.kind in _NO_NUMBERS:
+        raise ArgumentError("collate: the examples hold numbers that do not fit one dtype")
+    if out is np.empty:
+        return array
+    made = out(array.shape, array.dtype)
+    made[...] = array
+    return made
