@@ -812,6 +812,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         num_threads as num_threads,
         set_num_threads as set_num_threads,
     )
+    from intaglio.runtime.torch_files import load_torch as load_torch
     from intaglio.runtime.version import __version__ as __version__
     from intaglio.runtime.weights import (
         load_weights as load_weights,
@@ -983,6 +984,7 @@ _NAMES: dict[str, str] = {
         selu selu_ softmax threshold threshold_""",
     "intaglio.runtime": "load num_threads set_num_threads",
     "intaglio.runtime.version": "__version__",
+    "intaglio.runtime.torch_files": "load_torch",
     "intaglio.runtime.weights": "load_weights save_weights",
 }
 _SUBMODULES = (

@@ -1,4 +1,5 @@
-"""Weights as files that other programs read too: arrays by name in `.safetensors` or `.npz`.
+"""Weights as files that other programs read too: arrays by name in `.safetensors` or `.npz`, and
+read from torch's `.pt` (see `torch_files`).
 
 A `.safetensors` file is a length, a JSON header (for each name dtype, shape, place) and the raw
 tensors. The package `safetensors` checks the header, every place included; the arrays are then
@@ -14,7 +15,7 @@ import json
 import mmap
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import ml_dtypes
@@ -23,8 +24,10 @@ import numpy as np
 from intaglio.compiler.errors import MissingExtra
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.datasets import DataError, read_named, write_npz
+from intaglio.runtime.torch_files import TORCH_ENDINGS, state_dict_of
 
 ENDINGS: Final = (".safetensors", ".npz")
+READ: Final = (*ENDINGS, *TORCH_ENDINGS)
 BF16: Final = np.dtype(ml_dtypes.bfloat16)
 DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "BOOL": np.dtype(np.bool_), "U8": np.dtype("u1"), "I8": np.dtype("i1"),
@@ -36,14 +39,21 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
 LENGTH_BYTES: Final = 8
 
 
-def load_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """The arrays of a `.safetensors` or `.npz` file by name, in the file's order; bf16 as
-    ml_dtypes' bfloat16. Hand them to `Module.load_state_dict`.
+def load_weights(path: str | os.PathLike[str], key: str | None = None) -> dict[str, Array]:
+    """The arrays of a `.safetensors`, `.npz` or torch `.pt` (`.pth`, `.bin`, `.ckpt`) file by name,
+    in the file's order; bf16 as ml_dtypes' bfloat16. Hand them to `Module.load_state_dict`.
 
-    Those of a `.safetensors` file are mapped, read-only. Raises `DataError` for a file that is
-    damaged or of another kind, `MissingExtra` where the package safetensors is not installed."""
+    `key` picks the state dict within a checkpoint of torch's, as `"model"`. Nothing in such a file
+    is run. The arrays of all but `.npz` files are mapped, read-only. Raises `DataError` for a file
+    that is damaged or of another kind, `MissingExtra` where the package safetensors is not
+    installed."""
     path = os.fspath(path)
-    if weights_ending(path) == ".safetensors":
+    ending = weights_ending(path, READ)
+    if ending in TORCH_ENDINGS:
+        return state_dict_of(path, key)
+    if key is not None:
+        raise DataError(f"{path} holds arrays by name, and no key={key!r} within it")
+    if ending == ".safetensors":
         return _read_safetensors(path)
     return {name: _as_bf16(array) for name, array in read_named(path).items()}
 
@@ -68,11 +78,14 @@ def save_weights(path: str | os.PathLike[str], weights: Mapping[str, object]) ->
     _replace(path, write)
 
 
-def weights_ending(path: str) -> str:
-    """`.safetensors` or `.npz`; raises `DataError` for any other ending."""
+def weights_ending(path: str, endings: Sequence[str] = ENDINGS) -> str:
+    """The path's ending, one of these; raises `DataError` for any other."""
     ending = os.path.splitext(path)[1].lower()
-    if ending not in ENDINGS:
-        raise DataError(f"{path}: weights are kept in {' and '.join(ENDINGS)} files")
+    if ending not in endings:
+        done = "kept in" if endings is ENDINGS else "read from"
+        raise DataError(
+            f"{path}: weights are {done} {', '.join(endings[:-1])} and {endings[-1]} files"
+        )
     return ending
 
 

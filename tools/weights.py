@@ -34,10 +34,17 @@ NAMED = 5
     intaglio weights model.ig
     intaglio weights model.ig --export model.safetensors
     intaglio weights model.ig --load resnet.safetensors --out pretrained.ig
+    intaglio weights model.ig --load checkpoint.pt --key model --out pretrained.ig
     """,
 )
 @model_argument
-@click.option("--load", "source", type=click.Path(), help="Take weights from .safetensors or .npz.")
+@click.option(
+    "--load",
+    "source",
+    type=click.Path(),
+    help="Take weights from .safetensors, .npz or torch's .pt.",
+)
+@click.option("--key", help="Where in a checkpoint of torch's the state_dict is.")
 @click.option(
     "--strict/--no-strict",
     default=True,
@@ -51,6 +58,7 @@ NAMED = 5
 def weights(
     model: str,
     source: str | None,
+    key: str | None,
     strict: bool,
     out: str | None,
     export: str | None,
@@ -60,7 +68,8 @@ def weights(
     """List a model's weights: name, type, bytes, digest.
 
     --load sets them from a file by name and writes a new model; --export writes them for other
-    programs. MODEL may be a .safetensors or .npz file too: then it is listed.
+    programs. MODEL may be a .safetensors, .npz or torch .pt file too: then it is listed. Of torch's
+    files only tensors and plain values are read, and nothing is run.
 
     Weights are parameters and buffers, what a module's state_dict holds; --all adds the rest of the
     state. A name that the model knows as tied is as good as the first one."""
@@ -74,11 +83,11 @@ def weights(
             raise click.UsageError(f"{safe(model)} is no model: only a list can be made of it")
         from intaglio.runtime.weights import load_weights
 
-        rows = [about(name, array, "-") for name, array in load_weights(model).items()]
+        rows = [about(name, array, "-") for name, array in load_weights(model, key).items()]
     else:
         loaded = open_model(model)
         if source is not None and out is not None:
-            take(loaded, source, strict, every)
+            take(loaded, source, key, strict, every)
             loaded.save(out)
             tell(f"wrote {out}")
         if export is not None:
@@ -94,14 +103,16 @@ def weights(
 
 def is_weights_file(path: str) -> bool:
     """Whether a path names a file of weights and not a model."""
-    from intaglio.runtime.weights import ENDINGS
+    from intaglio.runtime.weights import READ
 
-    return os.path.splitext(path)[1].lower() in ENDINGS
+    return os.path.splitext(path)[1].lower() in READ
 
 
 def check_ending(path: str) -> None:
     """A usage error unless weights can be written to a file of this name."""
-    if not is_weights_file(path):
+    from intaglio.runtime.weights import ENDINGS
+
+    if os.path.splitext(path)[1].lower() not in ENDINGS:
         raise click.BadParameter("weights are written to .safetensors or .npz files")
 
 
@@ -139,12 +150,12 @@ def listed(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{table(lines)}\n{len(rows)} arrays, {numbers} numbers, {taken}"
 
 
-def take(model: Model, path: str, strict: bool, every: bool) -> None:
+def take(model: Model, path: str, key: str | None, strict: bool, every: bool) -> None:
     """Set the model's states from a file; casts that lose nothing are made and told."""
     from intaglio.runtime.datasets import DataError, fit
     from intaglio.runtime.weights import load_weights
 
-    given = load_weights(path)
+    given = load_weights(path, key)
     known = model.state.names()
     found = {known[name] for name in given if name in known}
     missing = [s.name for s in chosen(model, every) if s.name not in found]
