@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from intaglio._core import Array, Tensor, counter_of, wrap
@@ -33,12 +33,15 @@ class Program:
         self._states: dict[str, StateRef] = {}
         self._declared: dict[str, State] = {}
         self._by_key: dict[tuple[int, bool], str] = {}
+        self._chosen: dict[int, tuple[Tensor, list[str], str]] = {}
         self._executables: dict[str, Any] = {}
         self._ir: IRProgram | None = None
 
     # -------------------------------------------------------------------------------------- tracing
 
-    def trace(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Program:
+    def trace(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Program:
         """Add a function, traced for arguments like these (tensors, arrays or specs), over the same
         state; this program."""
         if name in self._functions:
@@ -69,6 +72,16 @@ class Program:
                 self._redeclare(state, "buffer")
         return self
 
+    def name_states(self, named: Iterable[tuple[str, Tensor, str]]) -> None:
+        """Choose names and kinds of tensors that functions traced later may reach. A tensor with
+        several names is one state."""
+        for name, tensor, kind in named:
+            self._chosen.setdefault(id(tensor), (tensor, [], kind))[1].append(name)
+
+    def updated_tensors(self, name: str) -> set[int]:
+        """The identities of the tensors that a function writes."""
+        return {id(ref.tensor) for ref in self._recorded[name].updates if not ref.gradient}
+
     def _redeclare(self, name: str, kind: str) -> None:
         before = self._declared[name]
         self._declared[name] = State(before.names, before.type, kind)
@@ -98,6 +111,8 @@ class Program:
             return ("random.draw",), "random"
         found = made.reached.names.get(id(tensor), [])
         kind = made.reached.kinds.get(id(tensor), "constant")
+        if id(tensor) in self._chosen:
+            _, found, kind = self._chosen[id(tensor)]
         free = [n for n in found if n and n not in self._taken()]
         if not free:
             free = [self._fresh(found[0] if found and found[0] else "captured")]

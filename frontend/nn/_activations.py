@@ -3,13 +3,14 @@ arguments."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import intaglio as ig
 import intaglio.nn.functional as F
 from intaglio._tensor import Parameter, Tensor
 from intaglio.compiler.dtypes import DType
-from intaglio.compiler.errors import ShapeError
+from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.nn._module import Module
 
 
@@ -23,8 +24,9 @@ class _Activation(Module):
             setattr(self, name, value)
 
     def extra_repr(self) -> str:
-        """The arguments."""
-        return ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        """The arguments; `inplace` only where it is True."""
+        shown = {k: v for k, v in self._options.items() if k != "inplace" or v}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
 
 class ReLU(_Activation):
@@ -79,8 +81,13 @@ class PReLU(Module):
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
-        self.num_parameters = num_parameters
+        self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(ig.full((num_parameters,), init, device=device, dtype=dtype))
+
+    def reset_parameters(self) -> None:
+        """The weight that it was made with."""
+        with ig.no_grad():
+            self.weight.fill_(self.init)
 
     def forward(self, input: Tensor) -> Tensor:
         """Elementwise."""
@@ -131,7 +138,7 @@ class SiLU(_Activation):
         return F.silu(input, self.inplace)
 
 
-class Sigmoid(_Activation):
+class Sigmoid(Module):
     """1 / (1 + exp(-x))."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -139,7 +146,7 @@ class Sigmoid(_Activation):
         return F.sigmoid(input)
 
 
-class Tanh(_Activation):
+class Tanh(Module):
     """The hyperbolic tangent."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -233,13 +240,31 @@ class RReLU(_Activation):
 
 
 class Hardtanh(_Activation):
-    """x limited to min_val .. max_val."""
+    """x limited to min_val .. max_val, also under their former names min_value and max_value."""
 
     min_val: float
     max_val: float
     inplace: bool
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
+        for name, value in (("min_value", min_value), ("max_value", max_value)):
+            if value is not None:
+                warnings.warn(
+                    f"Hardtanh: {name} is the former name of {name[:-2]}",
+                    FutureWarning,
+                    stacklevel=2,
+                )
+        min_val = min_val if min_value is None else min_value
+        max_val = max_val if max_value is None else max_value
+        if min_val >= max_val:
+            raise ArgumentError(f"Hardtanh: min_val {min_val} is not below max_val {max_val}")
         super().__init__(min_val=min_val, max_val=max_val, inplace=inplace)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -270,6 +295,10 @@ class Hardsigmoid(_Activation):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__(inplace=inplace)
 
+    def extra_repr(self) -> str:
+        """Nothing."""
+        return ""
+
     def forward(self, input: Tensor) -> Tensor:
         """Elementwise."""
         return F.hardsigmoid(input, self.inplace)
@@ -282,6 +311,10 @@ class Hardswish(_Activation):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__(inplace=inplace)
+
+    def extra_repr(self) -> str:
+        """Nothing."""
+        return ""
 
     def forward(self, input: Tensor) -> Tensor:
         """Elementwise."""
@@ -309,6 +342,10 @@ class Hardshrink(_Activation):
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__(lambd=lambd)
 
+    def extra_repr(self) -> str:
+        """The limit."""
+        return str(self.lambd)
+
     def forward(self, input: Tensor) -> Tensor:
         """Elementwise."""
         return F.hardshrink(input, self.lambd)
@@ -322,12 +359,16 @@ class Softshrink(_Activation):
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__(lambd=lambd)
 
+    def extra_repr(self) -> str:
+        """The limit."""
+        return str(self.lambd)
+
     def forward(self, input: Tensor) -> Tensor:
         """Elementwise."""
         return F.softshrink(input, self.lambd)
 
 
-class Softsign(_Activation):
+class Softsign(Module):
     """x / (1 + |x|)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -335,7 +376,7 @@ class Softsign(_Activation):
         return F.softsign(input)
 
 
-class Tanhshrink(_Activation):
+class Tanhshrink(Module):
     """x - tanh(x)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -343,7 +384,7 @@ class Tanhshrink(_Activation):
         return F.tanhshrink(input)
 
 
-class LogSigmoid(_Activation):
+class LogSigmoid(Module):
     """log(sigmoid(x)), without overflow."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -377,7 +418,7 @@ class Softmin(_Activation):
         return F.softmin(input, self.dim)
 
 
-class Softmax2d(_Activation):
+class Softmax2d(Module):
     """softmax over the channels of each pixel."""
 
     def forward(self, input: Tensor) -> Tensor:

@@ -64,12 +64,18 @@ class MultiheadAttention(Module):
         for name in ("bias_k", "bias_v"):
             row = Parameter(ig.empty((1, 1, embed_dim), **made)) if add_bias_kv else None
             self.register_parameter(name, row)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        """Draw new weights; those of `out_proj` have been drawn."""
+        for row in (self.bias_k, self.bias_v):
             if row is not None:
                 init.xavier_normal_(row)
-        for name in ("in_proj_weight", *sizes):
+        for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
             if getattr(self, name) is not None:
                 init.xavier_uniform_(getattr(self, name))
-        if bias:
+        if self.in_proj_bias is not None:
+            init.zeros_(self.in_proj_bias)
             init.zeros_(self.out_proj.bias)
 
     def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:

@@ -231,6 +231,14 @@ class GroupNorm(Module):
         shift = Parameter(ig.zeros(shape, **made)) if affine and bias else None
         self.register_parameter("bias", shift)
 
+    def reset_parameters(self) -> None:
+        """Scale 1, shift 0."""
+        with ig.no_grad():
+            if self.weight is not None:
+                self.weight.fill_(1.0)
+            if self.bias is not None:
+                self.bias.zero_()
+
     def forward(self, input: Tensor) -> Tensor:
         """input: [n, num_channels, ...]; the result has its shape."""
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

@@ -134,6 +134,13 @@ class LayerNorm(Module):
         shift = Parameter(ig.zeros(shape, **made)) if elementwise_affine and bias else None
         self.register_parameter("bias", shift)
 
+    def reset_parameters(self) -> None:
+        """Scale 1, shift 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
     def forward(self, input: Tensor) -> Tensor:
         """input: [..., *normalized_shape]; the result has its shape."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -164,6 +171,11 @@ class RMSNorm(Module):
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         ones = ig.ones(shape, device=device, dtype=dtype) if elementwise_affine else None
         self.register_parameter("weight", None if ones is None else Parameter(ones))
+
+    def reset_parameters(self) -> None:
+        """Scale 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [..., *normalized_shape]; the result has its shape."""
