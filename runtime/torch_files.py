@@ -81,7 +81,7 @@ def _hint(value: object, key: str | None = None) -> str:
     if not isinstance(value, dict):
         return f" but a {type(value).__name__}"
     before = "" if key is None else f"{key}."
-    good = [k for k, v in value.items() if isinstance(k, str) and v and is_state_dict(v)]
+    good = [k for k, v in value.items() if isinstance(k, str) and is_state_dict(v) and len(v)]
     if good:
         choices = " or ".join(f"key={before + name!r}" for name in good[:5])
         return f", but holds state_dicts: give {choices}"
@@ -186,7 +186,7 @@ def read_streams(mapped: mmap.mmap) -> Any:
     """The value of a file whose streams follow each other: a number, a version, a description of
     the system, the value, the keys of the storages, and the storages' counts and bytes."""
     with contextlib.closing(_Streams(memoryview(mapped))) as streams:
-        if streams.plain() != MAGIC:
+        if mapped[:1] != b"\x80" or streams.plain() != MAGIC:
             raise DataError("it begins neither as an archive nor as torch's older files do")
         if streams.plain() != VERSION:
             raise DataError("its version is unknown")
