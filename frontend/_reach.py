@@ -54,7 +54,9 @@ class Reached:
         self.kinds: dict[int, str] = {}
         self.kept: list[Any] = []
         self.modules: list[tuple[str, Any]] = []
+        self.roots: list[tuple[str, Any]] = []  # outermost modules with the prefix of their names
         self.optimizers: list[tuple[str, Any]] = []
+        self.schedules: list[tuple[str, Any]] = []
         self.found: list[tuple[Any, Any, Any, str]] = []  # (dict, key, value, path)
         self.cells: list[tuple[Any, Any, str]] = []
         self._seen: set[int] = set()
@@ -63,6 +65,7 @@ class Reached:
         self._visit(target, "", 0)
         self._name_modules()
         self._name_optimizers()
+        self._name_schedules()
         for path, tensor in self._loose:
             self._add(tensor, path, "parameter" if isinstance(tensor, Parameter) else "constant")
 
@@ -86,8 +89,10 @@ class Reached:
                 self._visit(part, _join(path, str(k)), depth + 1)
         elif hasattr(value, "named_parameters") and hasattr(value, "_modules"):
             self._module(value, path, depth)
-        elif hasattr(value, "named_state"):
+        elif hasattr(value, "param_groups") and hasattr(value, "named_state"):
             self.optimizers.append((path, value))
+        elif hasattr(value, "parts") and hasattr(value, "named_state"):
+            self._schedule(value, path, depth)
         elif isinstance(value, tuple | list | set | frozenset):
             for k, part in enumerate(value):
                 self._visit(part, _join(path, str(k)), depth + 1)
@@ -152,6 +157,14 @@ class Reached:
                     self._remember(module.__dict__[registry], name, value, f"{place}.{name}")
             self._visit(type(module).forward, "", depth + 1)
 
+    def _schedule(self, schedule: Any, path: str, depth: int) -> None:
+        self.schedules.append((path, schedule))
+        for name, part in schedule.__dict__.items():
+            if name == "_state":
+                continue  # its tensors, which `named_state` names
+            self._remember(schedule.__dict__, name, part, f"{type(schedule).__name__}.{name}")
+            self._visit(part, _join(path, name), depth + 1)
+
     def _object(self, value: Any, path: str, depth: int) -> None:
         if isinstance(value, type) or _is_library(value) or _is_library(type(value)):
             if type(value).__module__.startswith("intaglio") and hasattr(value, "draw"):
@@ -176,15 +189,18 @@ class Reached:
     def _name_modules(self) -> None:
         inside = {id(inner) for _, m in self.modules for name, inner in m.named_modules() if name}
         roots = [(p, m) for p, m in self.modules if id(m) not in inside and _has_state(m)]
+        averages = sum(hasattr(m, "state_prefix") for _, m in roots)
         for path, root in roots:
             prefix = path if len(roots) > 1 else ""
+            if len(roots) == 2 and averages == 1:  # an average of weights beside its model
+                prefix = getattr(root, "state_prefix", "")
+            self.roots.append((prefix, root))
             for name, p in root.named_parameters(prefix, remove_duplicate=False):
                 self._add(p, name, "parameter")
             for inner, module in root.named_modules(prefix=prefix):
                 for name, buffer in module._buffers.items():
                     if buffer is not None:
                         self._add(buffer, _join(inner, name), "buffer")
-        self.roots = roots
 
     def _name_optimizers(self) -> None:
         many = len(self.optimizers) > 1
@@ -198,11 +214,19 @@ class Reached:
                     if id(p) not in self.names:
                         self._loose.append((f"{path}.params.{k}", p))
 
+    def _name_schedules(self) -> None:
+        inner = {id(part) for _, schedule in self.schedules for part in schedule.parts()}
+        roots = [(path, s) for path, s in self.schedules if id(s) not in inner]
+        for path, schedule in roots:
+            for name, tensor, kind in schedule.named_state():
+                if len(roots) > 1:
+                    name = name.replace("schedule", f"schedule.{path}", 1)
+                self._add(tensor, name, kind)
+
     def training(self) -> tuple[tuple[str, bool], ...]:
         """Which modules are in training mode: the roots, and what differs from them."""
         made = []
-        for path, root in self.roots:
-            prefix = path if len(self.roots) > 1 else ""
+        for prefix, root in self.roots:
             made.append((prefix, bool(root.training)))
             for inner, module in root.named_modules(prefix=prefix):
                 if module.training != root.training:
