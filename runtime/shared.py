@@ -31,6 +31,10 @@ class Segment(mmap.mmap):
 
     descriptor: int
     nbytes: int
+    identity: tuple[int, int]
+    """Tells it from all other segments that exist now, in every process: device and inode."""
+    lent: bool = False
+    """Whether it is written again once its arrays are gone, so that nobody may hand them on."""
 
     def __new__(cls, nbytes: int) -> Self:
         """A new segment of so many bytes. Raises `MemoryError` where the system has none left."""
@@ -59,7 +63,8 @@ class Segment(mmap.mmap):
         about = os.fstat(descriptor)
         made = super().__new__(cls, descriptor, about.st_size)
         made.descriptor, made.nbytes = descriptor, about.st_size
-        _known[about.st_dev, about.st_ino] = made
+        made.identity = (about.st_dev, about.st_ino)
+        _known[made.identity] = made
         weakref.finalize(made, os.close, descriptor)
         return made
 
@@ -77,13 +82,18 @@ class Segment(mmap.mmap):
         return Segment.adopt(sent.detach())
 
 
+def find_segment(identity: tuple[int, int]) -> Segment | None:
+    """The segment of this identity, if this process maps it."""
+    return _known.get(identity)
+
+
 def segment_of(array: Array) -> Segment | None:
-    """The segment that an array lies in, or None."""
+    """The segment that an array lies in, or None: also where the memory is only lent."""
     holder: Any = array
     while holder is not None and not isinstance(holder, Segment):
         viewed = isinstance(holder, memoryview)
         holder = holder.obj if viewed else getattr(holder, "base", None)
-    return holder
+    return None if holder is None or holder.lent else holder
 
 
 def offset_in(segment: Segment, array: Array) -> int:
