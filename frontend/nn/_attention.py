@@ -14,7 +14,7 @@ from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError
 from intaglio.nn import init
 from intaglio.nn._containers import ModuleList
-from intaglio.nn._layers import Dropout, LayerNorm, Linear
+from intaglio.nn._layers import Dropout, LayerNorm, Linear, NonDynamicallyQuantizableLinear
 from intaglio.nn._module import Module
 
 
@@ -59,7 +59,7 @@ class MultiheadAttention(Module):
         self.register_parameter("in_proj_weight", whole)
         shift = Parameter(ig.zeros((3 * embed_dim,), **made)) if bias else None
         self.register_parameter("in_proj_bias", shift)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **made)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, **made)
         self.add_zero_attn = add_zero_attn
         for name in ("bias_k", "bias_v"):
             row = Parameter(ig.empty((1, 1, embed_dim), **made)) if add_bias_kv else None
@@ -223,7 +223,7 @@ class TransformerEncoderLayer(Module):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable[[Tensor], Tensor] = "relu",
+        activation: str | Callable[[Tensor], Tensor] = F.relu,
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,

@@ -148,6 +148,50 @@ class BatchNorm3d(_BatchNorm):
     ranks = (5,)
 
 
+class SyncBatchNorm(_BatchNorm):
+    """`BatchNorm1d` for inputs of any rank, [n, c, ...]. The statistics are those of this process's
+    batch: with one process that is the whole batch, and `process_group` has no effect."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: DType | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.process_group = process_group
+
+    def _check(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ShapeError(f"SyncBatchNorm: {input._kind}: at least 2 dimensions are wanted")
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module with every batch norm below it replaced by one of this class that has the same
+        parameters and buffers; a batch norm itself gives the new one."""
+        made = module
+        if isinstance(module, _BatchNorm):
+            made = cls(
+                module.num_features, module.eps, module.momentum, module.affine,
+                module.track_running_stats, process_group, bias=module.bias is not None,
+            )  # fmt: skip
+            for name in (*module._parameters, *module._buffers):
+                setattr(made, name, getattr(module, name))
+            made.training = module.training
+        for name, child in list(module.named_children()):
+            made.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return made
+
+
 class _InstanceNorm(_Norm):
     """Instance normalization for inputs of some ranks."""
 
@@ -266,3 +310,19 @@ class LocalResponseNorm(Module):
     def extra_repr(self) -> str:
         """The size and options."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """`LocalResponseNorm` of images whose window reaches (size - 1) // 2 channels to both sides.
+    input: [n, c, h, w]."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__(size, alpha, beta, k)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: [n, c, h, w]; the result has its shape."""
+        if input.ndim != 4:
+            raise ShapeError(f"CrossMapLRN2d: {input._kind}: 4 dimensions are wanted")
+        window = (self.size - 1) // 2 * 2 + 1
+        alpha = self.alpha * window / self.size
+        return F.local_response_norm(input, window, alpha, self.beta, self.k)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import intaglio.nn.functional as F
 from intaglio._tensor import Tensor
+from intaglio.nn._layers import PairwiseDistance
 from intaglio.nn._module import Module
 from intaglio.nn._reduction import reduction_of
 
@@ -389,7 +390,10 @@ class TripletMarginWithDistanceLoss(_MarginLoss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(margin, reduction=reduction)
-        self.distance_function, self.swap = distance_function, swap
+        self.distance_function: Callable[[Tensor, Tensor], Tensor] = (
+            PairwiseDistance() if distance_function is None else distance_function
+        )
+        self.swap = swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The loss, reduced."""

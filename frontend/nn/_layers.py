@@ -50,7 +50,8 @@ class Linear(Module):
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5.0))
+        if self.in_features:
+            init.kaiming_uniform_(self.weight, a=math.sqrt(5.0))
         if self.bias is not None:
             bound = 1.0 / math.sqrt(self.in_features) if self.in_features else 0.0
             init.uniform_(self.bias, -bound, bound)
@@ -63,6 +64,10 @@ class Linear(Module):
         """The sizes."""
         has_bias = self.bias is not None
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={has_bias}"
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """`Linear` by the name under which attention shows its last projection."""
 
 
 class Bilinear(Module):
@@ -148,7 +153,8 @@ class LayerNorm(Module):
     def extra_repr(self) -> str:
         """The shape and options."""
         return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps},"
+            f" elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         )
 
 
@@ -177,9 +183,9 @@ class RMSNorm(Module):
         if self.weight is not None:
             init.ones_(self.weight)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """input: [..., *normalized_shape]; the result has its shape."""
-        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [..., *normalized_shape]; the result has its shape."""
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         """The shape and options."""
@@ -244,11 +250,11 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+        self.dim, self.unflattened_size = dim, unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
         """The same elements in more dimensions."""
-        return input.unflatten(self.dim, self.unflattened_size)
+        return input.unflatten(self.dim, tuple(self.unflattened_size))
 
     def extra_repr(self) -> str:
         """The dimension and sizes."""

@@ -35,6 +35,12 @@ def result(input: Tensor, value: Tensor, inplace: bool) -> Tensor:
     return input.copy_(value) if inplace else value
 
 
+def _snapshot(input: Tensor, inplace: bool) -> Tensor:
+    """The input, or a copy where it is written over and the derivative will read it."""
+    kept = inplace and input.requires_grad and ig.is_grad_enabled()
+    return input.clone() if kept else input
+
+
 # ------------------------------------------------------------------------------------------- pieces
 
 
@@ -162,8 +168,9 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """0 for x <= -3, x for x >= 3, x (x + 3) / 6 between (Howard et al. 2019)."""
     floating("hardswish", input)
     with entered("hardswish"):
-        between = input * (input + 3.0) / 6.0
-        made = ig.where(input <= -3.0, 0.0, ig.where(input >= 3.0, input, between))
+        x = _snapshot(input, inplace)
+        between = x * (x + 3.0) / 6.0
+        made = ig.where(x <= -3.0, 0.0, ig.where(x >= 3.0, x, between))
         return result(input, made, inplace)
 
 
@@ -259,14 +266,14 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
     floating("silu", input)
     with entered("silu"):
-        return result(input, _smooth.silu(input), inplace)
+        return result(input, _smooth.silu(_snapshot(input, inplace)), inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(log(1 + exp(x))) (Misra 2019)."""
     floating("mish", input)
     with entered("mish"):
-        return result(input, _smooth.mish(input), inplace)
+        return result(input, _smooth.mish(_snapshot(input, inplace)), inplace)
 
 
 @rounded_once

@@ -241,7 +241,7 @@ class LPPool3d(_LPPool):
 class _FractionalMaxPool(_Windowed):
     """Maxima over windows at random places."""
 
-    shown = ("kernel_size", "output_size", "output_ratio")
+    shown = ()
 
     def __init__(
         self,

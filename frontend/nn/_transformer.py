@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import intaglio as ig
+import intaglio.nn.functional as F
 from intaglio._tensor import Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, ShapeError
@@ -35,7 +36,7 @@ class TransformerDecoderLayer(Module):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: Activation = "relu",
+        activation: Activation = F.relu,
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -153,7 +154,7 @@ class Transformer(Module):
         num_decoder_layers: int = 6,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: Activation = "relu",
+        activation: Activation = F.relu,
         custom_encoder: Module | None = None,
         custom_decoder: Module | None = None,
         layer_norm_eps: float = 1e-5,
