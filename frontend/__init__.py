@@ -27,6 +27,11 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         special as special,
         utils as utils,
     )
+    from intaglio._checkpoint import (
+        CheckpointError as CheckpointError,
+        load_checkpoint as load_checkpoint,
+        save_checkpoint as save_checkpoint,
+    )
     from intaglio._compare import compare as compare
     from intaglio._compile import compile as compile
     from intaglio._constants import (
@@ -821,6 +826,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
 
 # Home module -> the public names that it gives to the root.
 _NAMES: dict[str, str] = {
+    "intaglio._checkpoint": "CheckpointError load_checkpoint save_checkpoint",
     "intaglio._compare": "compare",
     "intaglio._constants": "e inf nan newaxis pi",
     "intaglio._core": "Parameter is_tensor",

@@ -55,33 +55,38 @@ def load_torch(path: str | os.PathLike[str]) -> Any:
         raise DataError(f"{path} can't be read as torch's: {error.args[0]}") from None
 
 
-def state_dict_of(path: str, key: str | None) -> dict[str, Array]:
-    """The arrays by name of a file that holds a state dict, itself or (in a checkpoint) under a
-    `key`, which may be dotted."""
-    value = load_torch(path)
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def state_dict_in(
+    path: str, value: Any, key: str | None, is_array: Callable[[object], bool] = _is_array
+) -> dict[str, Any]:
+    """The arrays by name that `value`, what the file `path` holds, is itself or (in a checkpoint)
+    has under a `key`, which may be dotted. Raises `DataError` that says which keys there are."""
     for part in key.split(".") if key is not None else ():
         if not isinstance(value, dict) or part not in value:
-            raise DataError(f"{path} has no {key!r}{_hint(value)}")
+            raise DataError(f"{path} has no {key!r}{_hint(value, None, is_array)}")
         value = value[part]
-    if not is_state_dict(value):
+    if not _is_state_dict(value, is_array):
         held = f"{key!r} of {path}" if key is not None else path
-        raise DataError(f"{held} is no state_dict of arrays by name{_hint(value, key)}")
+        raise DataError(f"{held} is no state_dict of arrays by name{_hint(value, key, is_array)}")
     return dict(value)
 
 
-def is_state_dict(value: object) -> bool:
+def _is_state_dict(value: object, is_array: Callable[[object], bool]) -> bool:
     """Whether a value is arrays by name."""
     return isinstance(value, dict) and all(
-        isinstance(name, str) and isinstance(array, np.ndarray) for name, array in value.items()
+        isinstance(name, str) and is_array(array) for name, array in value.items()
     )
 
 
-def _hint(value: object, key: str | None = None) -> str:
+def _hint(value: object, key: str | None, is_array: Callable[[object], bool]) -> str:
     """Which key to give, or what is there."""
     if not isinstance(value, dict):
         return f" but a {type(value).__name__}"
     before = "" if key is None else f"{key}."
-    good = [k for k, v in value.items() if isinstance(k, str) and is_state_dict(v) and len(v)]
+    good = [k for k, v in value.items() if isinstance(k, str) and _is_state_dict(v, is_array) and v]
     if good:
         choices = " or ".join(f"key={before + name!r}" for name in good[:5])
         return f", but holds state_dicts: give {choices}"

@@ -24,10 +24,11 @@ import numpy as np
 from intaglio.compiler.errors import MissingExtra
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.datasets import DataError, read_named, write_npz
-from intaglio.runtime.torch_files import TORCH_ENDINGS, state_dict_of
+from intaglio.runtime.torch_files import TORCH_ENDINGS, load_torch, state_dict_in
 
 ENDINGS: Final = (".safetensors", ".npz")
 READ: Final = (*ENDINGS, *TORCH_ENDINGS)
+MODEL: Final = ".ig"
 BF16: Final = np.dtype(ml_dtypes.bfloat16)
 DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "BOOL": np.dtype(np.bool_), "U8": np.dtype("u1"), "I8": np.dtype("i1"),
@@ -40,22 +41,49 @@ LENGTH_BYTES: Final = 8
 
 
 def load_weights(path: str | os.PathLike[str], key: str | None = None) -> dict[str, Array]:
-    """The arrays of a `.safetensors`, `.npz` or torch `.pt` (`.pth`, `.bin`, `.ckpt`) file by name,
-    in the file's order; bf16 as ml_dtypes' bfloat16. Hand them to `Module.load_state_dict`.
+    """The arrays of a `.safetensors`, `.npz`, torch `.pt` (`.pth`, `.bin`, `.ckpt`) or `.ig` file
+    by name, in the file's order; bf16 as ml_dtypes' bfloat16. Hand them to
+    `Module.load_state_dict`.
 
-    `key` picks the state dict within a checkpoint of torch's, as `"model"`. Nothing in such a file
-    is run. The arrays of all but `.npz` files are mapped, read-only. Raises `DataError` for a file
-    that is damaged or of another kind, `MissingExtra` where the package safetensors is not
-    installed."""
+    `key` picks the state dict within a checkpoint, torch's or intaglio's, as `"model"`. Nothing in
+    a file is run. The arrays of all but `.npz` files may be mapped, and are read-only. Of a model
+    these are its parameters and buffers. Raises `DataError` for a file that is damaged or of
+    another kind, `MissingExtra` where the package safetensors is not installed."""
     path = os.fspath(path)
-    ending = weights_ending(path, READ)
+    ending = weights_ending(path, (*READ, MODEL))
+    if ending == MODEL:
+        return _read_model(path, key)
     if ending in TORCH_ENDINGS:
-        return state_dict_of(path, key)
+        return dict(state_dict_in(path, load_torch(path), key))
     if key is not None:
         raise DataError(f"{path} holds arrays by name, and no key={key!r} within it")
     if ending == ".safetensors":
         return _read_safetensors(path)
     return {name: _as_bf16(array) for name, array in read_named(path).items()}
+
+
+def _read_model(path: str, key: str | None) -> dict[str, Array]:
+    """The arrays of a checkpoint, or the parameters and buffers of a model."""
+    from intaglio.runtime import checkpoints
+    from intaglio.runtime.file import read
+
+    found = read(path)
+    states = found.program.state.values()
+    if checkpoints.REMARK in found.metadata:
+        if key is None:
+            return {n: found.values[s.name] for s in states for n in s.names}
+        parts = checkpoints.decoded(found.program, found.values, found.metadata, path)
+        return {n: held.array for n, held in state_dict_in(path, parts, key, _is_held).items()}
+    if key is not None:
+        raise DataError(f"{path} is a model and no checkpoint: it has no key={key!r}")
+    kinds = ("parameter", "buffer")
+    return {n: found.values[s.name] for s in states if s.kind in kinds for n in s.names}
+
+
+def _is_held(value: object) -> bool:
+    from intaglio.runtime.checkpoints import Held
+
+    return isinstance(value, Held)
 
 
 def save_weights(path: str | os.PathLike[str], weights: Mapping[str, object]) -> None:

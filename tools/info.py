@@ -33,6 +33,7 @@ STATES = 20
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def info(model: str, every: bool, as_json: bool) -> None:
     """Show a model's functions, inputs, state, digests, versions and training flags."""
+    from intaglio.runtime.checkpoints import outline
     from intaglio.runtime.file import read
 
     found = read(model)
@@ -43,7 +44,10 @@ def info(model: str, every: bool, as_json: bool) -> None:
     for function in found.program.functions.values():
         click.echo("\n" + about_function(function))
     click.echo("\n" + about_state(found.program, None if every else STATES))
-    if found.metadata:
+    parts = outline(found.metadata)
+    if parts is not None:
+        click.echo("\ncheckpoint\n" + table(parts, "  "))
+    elif found.metadata:
         click.echo("\nmetadata\n" + table(sorted(found.metadata.items()), "  "))
 
 
