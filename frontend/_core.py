@@ -463,7 +463,10 @@ class Tensor:
 
     def is_shared(self) -> bool:
         """Whether the memory is shared between processes."""
-        return bool(getattr(self, "_shared", False))
+        from intaglio.runtime.shared import segment_of
+
+        data = self._data
+        return self.is_cuda or (isinstance(data, np.ndarray) and segment_of(data) is not None)
 
 
 class Parameter(Tensor):

@@ -86,6 +86,19 @@ def _is_as_made(array: Array, key: Key) -> bool:
     return array.flags.carray and (array.shape, array.dtype) == key
 
 
+def remembers(array: Array) -> bool:
+    """Whether an array was handed out here and is kept for a later use."""
+    if not is_store(array.base):
+        return False
+    with _changing:
+        return any(known is array for known in _queues.get((array.shape, array.dtype), ()))
+
+
+def is_store(thing: object) -> bool:
+    """Whether this is the memory that an array handed out here lies in."""
+    return type(thing) is _Memory
+
+
 def forget() -> None:
     """Remember nothing: memory that nobody holds is freed."""
     global _bytes
