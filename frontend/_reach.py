@@ -19,8 +19,7 @@ from intaglio.compiler.dtypes import DType
 PLAIN: Final = (int, float, str, bytes, complex, type(None), DType)
 _DEPTH: Final = 6
 _SKIPPED: Final = {
-    "_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks",
-    "_non_persistent",
+    "_parameters", "_buffers", "_modules", "_non_persistent", "_state_hooks", "_compiled_call",
 }  # fmt: skip
 _OURS: Final = ("intaglio", "numpy")
 MISSING: Final = object()
@@ -209,6 +208,8 @@ class Reached:
                 if many:
                     name = name.replace("optim", f"optim.{path}", 1)
                 self._add(tensor, name, kind)
+            for where, key, value, what in optimizer.choices():
+                self._remember(where, key, value, _join(path, what))
             for group in optimizer.param_groups:
                 for k, p in enumerate(group["params"]):
                     if id(p) not in self.names:
@@ -234,6 +235,14 @@ class Reached:
         return tuple(made)
 
     # --------------------------------------------------------------------------------------- guards
+
+    def settle(self) -> None:
+        """Take what the traced function itself decided, once for all calls, as it is now: which
+        parameters of an optimizer step together."""
+        owners = {id(optimizer.__dict__) for _, optimizer in self.optimizers}
+        for k, (where, key, _, path) in enumerate(self.found):
+            if key == "_layout" and id(where) in owners:
+                self.found[k] = (where, key, where[key], path)
 
     def changed(self) -> Iterator[str]:
         """What is not as it was found, in words."""

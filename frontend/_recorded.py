@@ -191,6 +191,7 @@ def record(
         outcome = function(
             *given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True))
         )
+        reached.settle()
         _check_plain(name, reached)
         output_structure, result_leaves = describe(outcome, _is_result, "", f"{name}: the result")
         tensors = [_as_result(leaf) for _, leaf in result_leaves]

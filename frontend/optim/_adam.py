@@ -7,33 +7,39 @@ from typing import Any
 
 import intaglio as ig
 from intaglio._tensor import Tensor
-from intaglio.optim._checks import not_negative, shares
-from intaglio.optim._optimizer import Moments, Optimizer, ParameterGroup
+from intaglio.optim._arithmetic import decayed, moved, with_square
+from intaglio.optim._checks import not_negative, shares, ways_agree
+from intaglio.optim._groups import ParameterGroup
+from intaglio.optim._optimizer import Moments, Optimizer
 
 
 class Adam(Optimizer):
     """Steps along the mean gradient over the root of the mean squared one, both debiased (Kingma
     and Ba 2014).
 
-    `weight_decay` adds weight_decay * p to the gradient. `amsgrad` divides by the largest second
-    moment so far (Reddi et al. 2018)."""
-
-    decoupled = False
+    `weight_decay` adds weight_decay * p to the gradient, or with `decoupled_weight_decay` shrinks
+    the parameter. `amsgrad` divides by the largest second moment so far (Reddi et al. 2018)."""
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         name = type(self).__name__
         not_negative(name, lr=lr, eps=eps, weight_decay=weight_decay)
         shares(name, beta1=betas[0], beta2=betas[1])
+        ways_agree(name, fused, foreach, differentiable)
         options = {
             "lr": lr,
             "betas": betas,
@@ -41,6 +47,11 @@ class Adam(Optimizer):
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
             "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, options)
 
@@ -56,17 +67,12 @@ class Adam(Optimizer):
         f64."""
         h, dtype = group.numbers(), p.dtype
         beta1, beta2 = h["betas.0"], h["betas.1"]
-        if not group.is_zero("weight_decay"):
-            if self.decoupled:
-                p = p * (1.0 - h["lr"] * h["weight_decay"]).to(dtype)
-            else:
-                g = g + p * h["weight_decay"].to(dtype)
-        first = moments["exp_avg"]
-        first = first + (g - first) * (1.0 - beta1).to(dtype)
-        second = moments["exp_avg_sq"] * beta2.to(dtype) + g * g * (1.0 - beta2).to(dtype)
+        p, g = decayed(p, g, group, h, bool(group["decoupled_weight_decay"]))
+        first = moved(moments["exp_avg"], g, 1.0 - beta1)
+        second = with_square(moments["exp_avg_sq"], g, beta2)
         changed = {"exp_avg": first, "exp_avg_sq": second}
         largest = second
-        if "max_exp_avg_sq" in moments:
+        if group["amsgrad"]:
             largest = ig.maximum(moments["max_exp_avg_sq"], second)
             changed["max_exp_avg_sq"] = largest
         size = (h["lr"] / (1.0 - beta1**step)).to(dtype)
@@ -78,17 +84,32 @@ class AdamW(Adam):
     """Adam whose weight decay shrinks the parameter itself by lr * weight_decay (Loshchilov and
     Hutter 2017)."""
 
-    decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

@@ -19,7 +19,8 @@ from intaglio._trace import record_block
 from intaglio.runtime.executor import compile_graph
 
 if TYPE_CHECKING:
-    from intaglio.optim._optimizer import Cohort, Optimizer, ParameterGroup
+    from intaglio.optim._groups import ParameterGroup
+    from intaglio.optim._optimizer import Cohort, Optimizer
 
 WARM = 2
 """Steps that run as single ops before the rest are compiled: short runs never wait for a
@@ -39,7 +40,7 @@ class CompiledStep:
         parameters = cohort.parameters
         self.signature = signature(group, cohort)
         self._numbers = list(group.numbers())
-        moments = [optimizer.state[p] for p in parameters]
+        moments: list[dict[str, Tensor]] = [optimizer.state[p] for p in parameters]
         self._names = [list(m) for m in moments]
         changed = [cohort.step, *parameters, *(t for m in moments for t in m.values())]
         self._changed = changed
@@ -67,8 +68,7 @@ class CompiledStep:
         new, changed = [], []
         for p, g, names in zip(parameters, gradients, self._names, strict=True):
             moments = {name: rest.pop(0) for name in names}
-            g = -g if group.get("maximize") else g
-            updated, after = self._optimizer.update(p, g, moments, group, advanced)
+            updated, after = self._optimizer.next(p, g, moments, group, advanced)
             new.append(updated)
             changed += [after.get(name, moments[name]) for name in names]
         return [advanced, *new, *changed]

@@ -1,145 +1,28 @@
 """The base of the optimizers: parameter groups, hyperparameters and moments as state, and the step
 around a pure update.
 
-An optimizer defines `update(p, g, moments, h, step)`, a pure function of tensors; the base reads
-gradients, calls it and writes the results back in place. So the same code runs eagerly, traces into
-a train step, and leaves its whole state in the file."""
+An optimizer defines `update(p, g, moments, group, step)`, a pure function of tensors; the base
+reads gradients, calls it and writes the results back in place. So the same code runs eagerly,
+traces into a train step, and leaves its whole state in the file."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import intaglio as ig
 from intaglio._core import wrap
 from intaglio._modes import modes
 from intaglio._places import copied
 from intaglio._tensor import Tensor
-from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError
 from intaglio.optim._compiled import WARM, CompiledStep, may_compile, signature
+from intaglio.optim._groups import ParameterGroup, checked_parameters
+from intaglio.optim._hooks import EVENTS, Hooked, surrounded
+from intaglio.optim._state import as_tensor, checked, option, packed, step_saved, taken_over
 
 Moments = dict[str, Tensor]
-
-
-class ParameterGroup(dict[str, Any]):
-    """A group's parameters and options.
-
-    Numbers are kept as 0-d f64 tensors, which a traced step captures as state. `group["lr"]` is a
-    number outside of a trace and the tensor inside; assigning changes the tensor in place, so that
-    compiled steps see it."""
-
-    def __init__(self, parameters: list[Tensor], options: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.tensors: dict[str, Tensor | tuple[Tensor, ...]] = {}
-        super().__setitem__("params", parameters)
-        for name, value in options.items():
-            self[name] = value
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        old = self.tensors.get(name)
-        if isinstance(value, tuple | list) and value and all(map(_is_number, value)):
-            if isinstance(old, tuple) and len(old) == len(value):
-                for tensor, number in zip(old, value, strict=True):
-                    _assign(tensor, number)
-            else:
-                self.tensors[name] = tuple(_scalar(number) for number in value)
-            super().__setitem__(name, tuple(map(_number, value)))
-        elif name != "params" and _is_number(value):
-            if isinstance(old, Tensor):
-                _assign(old, value)
-            else:
-                self.tensors[name] = _scalar(value)
-            super().__setitem__(name, _number(value))
-        else:
-            super().__setitem__(name, value)
-
-    def __getitem__(self, name: str) -> Any:
-        tensors = self.tensors.get(name)
-        if tensors is None:
-            return super().__getitem__(name)
-        if isinstance(tensors, tuple):
-            return tensors if modes.trace is not None else tuple(t.item() for t in tensors)
-        return tensors if modes.trace is not None else tensors.item()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The option, or `default`."""
-        try:
-            return self[name]
-        except KeyError:
-            return default
-
-    def items(self) -> Any:
-        """Names and options."""
-        return [(name, self[name]) for name in self]
-
-    def values(self) -> Any:
-        """Options."""
-        return [self[name] for name in self]
-
-    def is_zero(self, name: str) -> bool:
-        """Whether a number was zero when it was last assigned; decides which formula a step
-        takes."""
-        return super().__getitem__(name) == 0.0
-
-    def formula(self) -> tuple[Any, ...]:
-        """The options that choose a formula: flags, and which numbers are zero."""
-        chosen: list[Any] = []
-        for name in self:
-            value = super().__getitem__(name)
-            if name not in self.tensors and name != "params":
-                chosen.append((name, value))
-            elif isinstance(value, float):
-                chosen.append((name, value == 0.0))
-        return tuple(chosen)
-
-    def with_numbers(self, numbers: Mapping[str, Tensor]) -> ParameterGroup:
-        """This group with other tensors for its numbers, named as in `numbers()`."""
-        made = ParameterGroup([], {})
-        for name in self:
-            dict.__setitem__(made, name, super().__getitem__(name))
-        for name, tensors in self.tensors.items():
-            if isinstance(tensors, Tensor):
-                made.tensors[name] = numbers[name]
-            else:
-                made.tensors[name] = tuple(numbers[f"{name}.{k}"] for k in range(len(tensors)))
-        return made
-
-    def numbers(self) -> dict[str, Tensor]:
-        """Every number as its 0-d f64 tensor; those of a pair under `name.0` and `name.1`."""
-        found: dict[str, Tensor] = {}
-        for name, tensors in self.tensors.items():
-            if isinstance(tensors, Tensor):
-                found[name] = tensors
-            else:
-                found |= {f"{name}.{k}": tensor for k, tensor in enumerate(tensors)}
-        return found
-
-    def numbers_as(self, dtype: DType) -> dict[str, Tensor]:
-        """Every number as a 0-d tensor of this dtype."""
-        return {name: tensor.to(dtype) for name, tensor in self.numbers().items()}
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, Tensor):
-        return value.ndim == 0
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _number(value: Any) -> float:
-    return float(value.item()) if isinstance(value, Tensor) else float(value)
-
-
-def _scalar(value: Any) -> Tensor:
-    return ig.tensor(_number(value), dtype=ig.float64)
-
-
-def _assign(tensor: Tensor, value: Any) -> None:
-    with ig.no_grad():
-        if isinstance(value, Tensor):
-            tensor.copy_(value)
-        else:
-            tensor.fill_(value)
 
 
 class Cohort:
@@ -150,19 +33,37 @@ class Cohort:
         self.eager_steps = 0
         self.compiled: CompiledStep | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "compiled": None, "eager_steps": 0}
 
-class Optimizer:
-    """Base of all optimizers. Takes parameters, or groups: dicts with `params` and options of their
-    own."""
+
+class Optimizer(Hooked):
+    """Base of all optimizers. Takes parameters, pairs (name, parameter), or groups: dicts with
+    `params` and options of their own.
+
+    A subclass defines `moments` and `update`; then its step compiles, traces and is saved. One that
+    defines `step` itself, as torch's subclasses do, keeps what it likes in `self.state[p]`."""
+
+    switches: ClassVar[tuple[str, ...]] = ("weight_decay",)
+    """Numbers that leave a part out of the formula where they are zero."""
+    constants: ClassVar[tuple[str, ...]] = ()
+    """Options that are numbers and yet shape the formula: counts of iterations."""
+    saves_step: ClassVar[bool] = True
+    """Whether the state dict holds the step count, as torch's does."""
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
+        name = type(self).__name__
+        self._hooks = {event: {} for event in EVENTS}
         self.defaults = dict(defaults)
         self.param_groups: list[ParameterGroup] = []
-        self.state: dict[Tensor, Moments] = {}
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self._cohorts: list[list[Cohort]] = []
+        self._layout = 0
+        if isinstance(params, Tensor):
+            raise TypeError(f"{name}: params must be a list of tensors or dicts, not one tensor")
         given = list(params)
         if not given:
-            raise ArgumentError(f"{type(self).__name__}: got no parameters")
+            raise ArgumentError(f"{name}: got no parameters")
         groups = given if isinstance(given[0], Mapping) else [{"params": given}]
         for group in groups:
             self.add_param_group(group)
@@ -179,24 +80,46 @@ class Optimizer:
         """The new parameter and moments; `step` (f64[]) counts from 1."""
         raise NotImplementedError(f"{type(self).__name__} defines no update")
 
+    def next(
+        self, p: Tensor, g: Tensor, moments: Moments, group: ParameterGroup, step: Tensor
+    ) -> tuple[Tensor, Moments]:
+        """`update` along the gradient, or against it with `maximize`."""
+        return self.update(p, -g if group.get("maximize") else g, moments, group, step)
+
     # ------------------------------------------------------------------------------ the public part
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add parameters with options of their own."""
-        parameters = param_group["params"]
-        several = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-        for parameter in several:
-            if not isinstance(parameter, Tensor):
-                kind = type(parameter).__name__
-                raise TypeError(f"{type(self).__name__}: a parameter must be a Tensor, not {kind}")
-            if parameter in self.state:
-                raise ArgumentError(f"{type(self).__name__}: a parameter is in two groups")
-        options = self.defaults | {k: v for k, v in param_group.items() if k != "params"}
-        group = ParameterGroup(several, options)
+        name = type(self).__name__
+        if not isinstance(param_group, Mapping):
+            raise TypeError(f"{name}: a group must be a dict, not {type(param_group).__name__}")
+        parameters, names = checked_parameters(
+            name, param_group["params"], bool(self.defaults.get("differentiable"))
+        )
+        if names is None:
+            names = param_group.get("param_names")
+        self._check_new(parameters, names)
+        own = {k: v for k, v in param_group.items() if k not in ("params", "param_names")}
+        if names is not None:
+            own["param_names"] = list(names)
+        options = self.defaults | own
+        group = ParameterGroup(parameters, options, self.switches, self.constants)
         self.param_groups.append(group)
-        for parameter in several:
-            self.state[parameter] = self.moments(parameter, group)
-        self._cohorts.append([Cohort(ig.zeros((), dtype=ig.float64), several)])
+        for parameter in parameters:
+            self.state[parameter].update(self.moments(parameter, group))
+        self._cohorts.append([Cohort(ig.zeros((), dtype=ig.float64), parameters)])
+        self._layout += 1
+        self._listen()
+
+    def _check_new(self, parameters: list[Tensor], names: Any) -> None:
+        name = type(self).__name__
+        seen = {id(p) for group in self.param_groups for p in group["params"]}
+        for parameter in parameters:
+            if id(parameter) in seen:
+                raise ArgumentError(f"{name}: a parameter is given twice, or is in two groups")
+            seen.add(id(parameter))
+        if any(("param_names" in group) is not (names is not None) for group in self.param_groups):
+            raise ArgumentError(f"{name}: either the parameters of all groups have names or none")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop all gradients, or fill them with zero."""
@@ -207,6 +130,7 @@ class Optimizer:
                 else:
                     parameter.grad = ig.zeros_like(parameter.grad)
 
+    @surrounded
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. `closure` computes the loss (and gradients)
         anew first."""
@@ -216,9 +140,25 @@ class Optimizer:
                 loss = closure()
         with ig.no_grad():
             for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
-                for cohort in _stepping(cohorts):
+                for cohort in self._stepping(cohorts):
                     self._step_cohort(group, cohort)
         return loss
+
+    def _stepping(self, cohorts: list[Cohort]) -> list[Cohort]:
+        """The cohorts whose parameters have gradients; one of which only some have is split
+        first."""
+        chosen: list[Cohort] = []
+        for cohort in list(cohorts):
+            ready = [p for p in cohort.parameters if p.grad is not None]
+            if not ready:
+                continue
+            if len(ready) < len(cohort.parameters):
+                waiting = [p for p in cohort.parameters if p.grad is None]
+                cohorts.append(Cohort(_copied_now(cohort.step), waiting))
+                cohort.parameters = ready
+                self._layout += 1
+            chosen.append(cohort)
+        return chosen
 
     def _step_cohort(self, group: ParameterGroup, cohort: Cohort) -> None:
         if may_compile():
@@ -232,9 +172,7 @@ class Optimizer:
         for parameter in cohort.parameters:
             gradient, moments = parameter.grad, self.state[parameter]
             assert gradient is not None
-            if group.get("maximize"):
-                gradient = -gradient
-            new, changed = self.update(parameter, gradient, moments, group, cohort.step)
+            new, changed = self.next(parameter, gradient, moments, group, cohort.step)
             for name, value in changed.items():
                 moments[name].copy_(value)
             parameter.copy_(new)
@@ -250,6 +188,8 @@ class Optimizer:
                     cohort.step.zero_()
                 for parameter in group["params"]:
                     moments = self.state[parameter]
+                    if not self._has_update():
+                        moments.clear()
                     for name, initial in self.moments(parameter, group).items():
                         moments[name].copy_(initial)
 
@@ -268,74 +208,119 @@ class Optimizer:
             for i, cohort in enumerate(cohorts):
                 yield f"{prefix}.step" + (f".{i}" if i else ""), cohort.step, "optimizer"
             for parameter in group["params"]:
-                for name, tensor in self.state[parameter].items():
-                    yield f"optim.state.{position}.{name}", tensor, "optimizer"
+                for name, value in self.state[parameter].items():
+                    if isinstance(value, Tensor):
+                        yield f"optim.state.{position}.{name}", value, "optimizer"
                 position += 1
+
+    def choices(self) -> Iterator[tuple[dict[str, Any], str, Any, str]]:
+        """The plain values that a traced step rests on: (dict, key, value, what it is)."""
+        yield self.__dict__, "_layout", self._layout, "which parameters have stepped equally often"
+        for k, group in enumerate(self.param_groups):
+            for name, value in group.chosen.items():
+                what = f"whether param_groups[{k}][{name!r}] is zero"
+                if name not in group.tensors:
+                    what = f"param_groups[{k}][{name!r}]"
+                yield group.chosen, name, value, what
 
     def state_dict(self) -> dict[str, Any]:
         """`state` by parameter position, and `param_groups` with positions for parameters, as torch
-        lays them out."""
-        state: dict[int, dict[str, Any]] = {}
-        groups: list[dict[str, Any]] = []
-        for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
-            first = len(state)
-            steps = {p: c.step for c in cohorts for p in c.parameters}
-            for parameter in group["params"]:
-                moments = {k: v.detach() for k, v in self.state[parameter].items()}
-                state[len(state)] = {"step": steps[parameter].detach(), **moments}
-            options = {k: v for k, v in group.items() if k != "params"}
-            groups.append({**options, "params": list(range(first, len(state)))})
-        return {"state": state, "param_groups": groups}
+        lays them out. The tensors are this optimizer's own, not copies."""
+        for hook in self._hooks["state_dict_pre"].values():
+            hook(self)
+        made = packed(self)
+        for hook in self._hooks["state_dict_post"].values():
+            made = hook(self, made) or made
+        return made
+
+    def saved_state(self, parameter: Tensor, step: Tensor) -> dict[str, Any]:
+        """What the state dict holds for a parameter: as in torch, nothing before its first step."""
+        if not self._has_update():
+            return dict(self.state[parameter])
+        if step.item() == 0.0:
+            return {}
+        return {"step": step} | self.state[parameter] if self.saves_step else self.state[parameter]
+
+    def steps_of(self, k: int) -> dict[Tensor, Tensor]:
+        """The step count of each parameter of group k, f64[]."""
+        return {p: cohort.step for cohort in self._cohorts[k] for p in cohort.parameters}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave, here or in torch, for an optimizer of the same
-        groups."""
-        groups = state_dict["param_groups"]
-        sizes = [len(g["params"]) for g in groups]
-        if sizes != [len(g["params"]) for g in self.param_groups]:
-            raise ArgumentError(
-                f"{type(self).__name__}.load_state_dict: groups of {sizes} parameters do not fit"
-            )
+        """Take over what `state_dict` gave, here or in torch, for an optimizer of the same groups.
+        The values are copied; what does not fit raises ArgumentError and changes nothing."""
+        state_dict = dict(state_dict)
+        for hook in self._hooks["load_pre"].values():
+            state_dict = hook(self, state_dict) or state_dict
+        groups, values = checked(self, state_dict)
         with ig.no_grad():
             for k, (group, saved) in enumerate(zip(self.param_groups, groups, strict=True)):
                 for name, value in saved.items():
                     if name != "params":
-                        group[name] = value
-                self._load_group(k, [state_dict["state"].get(i, {}) for i in saved["params"]])
+                        group[name] = option(value)
+                self._load_group(k, values[k])
+        for hook in self._hooks["load_post"].values():
+            hook(self)
 
-    def _load_group(self, k: int, saved: list[Mapping[str, Any]]) -> None:
-        parameters = self.param_groups[k]["params"]
-        by_step: dict[float, list[Tensor]] = {}
-        for parameter, values in zip(parameters, saved, strict=True):
-            by_step.setdefault(_number(values.get("step", 0.0)), []).append(parameter)
-            for name, tensor in self.state[parameter].items():
-                if values.get(name) is not None:
-                    tensor.copy_(ig.as_tensor(values[name]))
+    def _load_group(self, k: int, values: list[Mapping[str, Any]]) -> None:
+        group = self.param_groups[k]
+        steps: dict[Tensor, float] = {}
+        for parameter, saved in zip(group["params"], values, strict=True):
+            own, initial = self.state[parameter], self.moments(parameter, group)
+            for name, start in initial.items():
+                given = saved.get(name)
+                own[name].copy_(start if given is None else as_tensor(given))
+            steps[parameter] = step_saved(saved, list(initial)) if self._has_update() else 0.0
+            others = {name for name in saved if name not in initial}
+            others -= {"step"} if self._has_update() else set()
+            for name in set(own) - set(initial) - others:
+                del own[name]
+            own.update({name: taken_over(parameter, saved[name]) for name in others})
+        self._set_steps(k, steps)
+
+    def _set_steps(self, k: int, steps: Mapping[Tensor, float]) -> None:
+        """Set the step counts of group k, in place where the same parameters go together."""
+        cohorts = self._cohorts[k]
+        counts = [{steps[p] for p in cohort.parameters} for cohort in cohorts]
+        if all(len(several) <= 1 for several in counts):
+            for cohort, several in zip(cohorts, counts, strict=True):
+                cohort.step.fill_(max(several, default=0.0))
+            return
+        members: dict[float, list[Tensor]] = {}
+        for parameter, step in steps.items():
+            members.setdefault(step, []).append(parameter)
         self._cohorts[k] = [
-            Cohort(ig.tensor(step, dtype=ig.float64), members) for step, members in by_step.items()
+            Cohort(ig.tensor(step, dtype=ig.float64), several) for step, several in members.items()
         ]
+        self._layout += 1
+
+    def _has_update(self) -> bool:
+        return type(self).update is not Optimizer.update
+
+    def _listen(self) -> None:
+        for group in self.param_groups:
+            group.listener = self._make_moments
+
+    def _make_moments(self) -> None:
+        """Make the moments that options need which have changed."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                for name, tensor in self.moments(parameter, group).items():
+                    self.state[parameter].setdefault(name, tensor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_hooks"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__.setdefault("_hooks", {event: {} for event in EVENTS})
+        self._listen()
 
     def __repr__(self) -> str:
         lines = [type(self).__name__ + " ("]
         for k, group in enumerate(self.param_groups):
-            lines.append(f"  group {k}: {len(group['params'])} parameters")
-            lines += [f"    {name}: {value}" for name, value in group.items() if name != "params"]
+            lines.append(f"Parameter Group {k}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return "\n".join([*lines, ")"])
-
-
-def _stepping(cohorts: list[Cohort]) -> list[Cohort]:
-    """The cohorts whose parameters have gradients; one of which only some have is split first."""
-    chosen: list[Cohort] = []
-    for cohort in list(cohorts):
-        ready = [p for p in cohort.parameters if p.grad is not None]
-        if not ready:
-            continue
-        if len(ready) < len(cohort.parameters):
-            waiting = [p for p in cohort.parameters if p.grad is None]
-            cohorts.append(Cohort(_copied_now(cohort.step), waiting))
-            cohort.parameters = ready
-        chosen.append(cohort)
-    return chosen
 
 
 def _copied_now(tensor: Tensor) -> Tensor:

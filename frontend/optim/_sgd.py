@@ -8,8 +8,9 @@ from typing import Any
 import intaglio as ig
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError
-from intaglio.optim._checks import not_negative
-from intaglio.optim._optimizer import Moments, Optimizer, ParameterGroup
+from intaglio.optim._checks import not_negative, number, ways_agree
+from intaglio.optim._groups import ParameterGroup
+from intaglio.optim._optimizer import Moments, Optimizer
 
 
 class SGD(Optimizer):
@@ -19,19 +20,26 @@ class SGD(Optimizer):
     `nesterov` takes d + momentum * b (Sutskever et al. 2013). The buffer b starts as the first d.
     """
 
+    switches = ("weight_decay", "momentum", "dampening")
+    saves_step = False
+
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: float | Tensor = 0.0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         not_negative("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
-        if nesterov and (momentum <= 0 or dampening != 0):
+        ways_agree("SGD", fused, foreach, differentiable)
+        if nesterov and (number("SGD", "momentum", momentum) <= 0 or dampening != 0):
             raise ArgumentError("SGD: nesterov needs a momentum and no dampening")
         options = {
             "lr": lr,
@@ -40,6 +48,9 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         super().__init__(params, options)
 
@@ -55,7 +66,7 @@ class SGD(Optimizer):
         """One step of the class's formula."""
         h = group.numbers_as(p.dtype)
         d = g if group.is_zero("weight_decay") else g + p * h["weight_decay"]
-        if not moments:
+        if group.is_zero("momentum"):
             return p - d * h["lr"], {}
         grown = moments["momentum_buffer"] * h["momentum"]
         if group.is_zero("dampening"):
