@@ -18,7 +18,8 @@ from intaglio.compiler.where import Places
 @dataclass(frozen=True, slots=True)
 class StepInfo:
     """What `plan`, `explain` and errors need to know of a kernel in a step: its C function, the
-    step's number, the ops in it, their places, the buffers it reads and writes, and rough work."""
+    step's number, the ops in it, their places, the buffers it reads and writes, rough work, and for
+    how many groups of equal ops it does it."""
 
     kernel: str
     number: int
@@ -27,6 +28,7 @@ class StepInfo:
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     nanoseconds: Size
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ their schedules. A group that its schedule can't express is lowered node by node
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from intaglio.compiler.codegen.c import CPrinter, kernel_text, scratch_bytes
 from intaglio.compiler.dims import Size, maximum
@@ -22,6 +22,13 @@ from intaglio.compiler.packing import Packings
 from intaglio.compiler.passes.early import checked_values, early, is_look
 from intaglio.compiler.schedule.checks import check_kernel
 from intaglio.compiler.schedule.cost import kernel_nanoseconds, shared_finely
+from intaglio.compiler.schedule.flat import (
+    LENGTH_NAME,
+    FlatGroups,
+    FlatKernel,
+    flat_kernel,
+    shared_keys,
+)
 from intaglio.compiler.schedule.maps import map_kernel
 from intaglio.compiler.schedule.memory_use import read_in_place, used_buffers
 from intaglio.compiler.schedule.reductions import reduction_kernels, reduction_of
@@ -43,6 +50,9 @@ def kernel_of(op: Op) -> str | None:
 class Lowering:
     """One function being lowered; `LoopLowering` adds loops, `TemplateLowering` the kernel
     templates."""
+
+    flattens = True
+    """Whether groups that differ in their shapes alone share a kernel."""
 
     def __init__(
         self,
@@ -80,10 +90,16 @@ class Lowering:
         self._far: set[int] = set()
         """Outputs that the function only writes."""
         self._checked: set[tuple[Value, Size]] = set()
+        self._flat = FlatGroups()
+        self._shared: set[Hashable] = set()
+        """What groups of several lengths have in common."""
+        self._shared_kernels: dict[Hashable, FlatKernel] = {}
+        self._shared_names: dict[FlatKernel, str] = {}
         self._seen: set[Graph] = set()
 
     def run(self) -> None:
         """Lower the whole graph."""
+        self._shared = shared_keys(self.graph, self._flat) if self.flattens else set()
         for k, value in enumerate(self.graph.inputs):
             self.inputs.append(self.memory.add("input", k, value.type))
             self.views[value] = View(self.inputs[-1], 0, dense(value.type.shape))
@@ -271,6 +287,10 @@ class Lowering:
             kernels = made.kernels
         else:
             also = self._further(results)
+            if not also and self._alike(graph, [w for _, _, w in results], ops, where):
+                for value, _, view in results:
+                    self.views[value] = view
+                return
             places |= {b: w for _, b, w in also}
             kernels = [map_kernel(graph, memory, pairs + [(v, b) for v, b, _ in also])]
             for value, _, view in also:
@@ -279,6 +299,47 @@ class Lowering:
             self.views[value] = view
         for kernel in kernels:
             self._kernel(kernel, places, ops, where)
+
+    def _alike(
+        self, graph: Graph, results: Sequence[View], ops: tuple[str, ...], where: Places
+    ) -> bool:
+        """Lower a group by the kernel that it shares with those that differ from it in shape alone.
+        False where there are none, or its memory is not in one stretch."""
+        found = self._flat.of(graph) if self.flattens else None
+        if found is None or found.key not in self._shared:
+            return False
+        views = (*(self.views[v] for v in graph.inputs), *results)
+        values = (*graph.inputs, *graph.outputs)
+        for value, view in zip(values, views, strict=True):
+            if value.type.shape == found.shape and not view.is_dense(found.shape):
+                return False
+        far = tuple(view.buffer in self._far for view in results)
+        made = self._shared_kernels.get((found.key, far))
+        if made is None:
+            made = flat_kernel(graph)
+            used = used_buffers(made.kernel)
+            outputs = made.buffers[len(graph.inputs) :]
+            late = [b for b, f in zip(outputs, far, strict=True) if f and not used[b]]
+            text = self._print(made.used, late, {LENGTH_NAME: 0})
+            self._shared_kernels[found.key, far] = made
+            self._shared_names[made] = self.texts.setdefault(text, f"k{len(self.texts)}")
+        here = dict(zip(made.buffers, views, strict=True))
+        buffers = made.used.buffers
+        self._append(
+            Call(
+                self._shared_names[made],
+                tuple(here[b] for b in buffers),
+                numbers_of([here[b] for b in buffers if b.role == "input" or made.rereads(b)]),
+                numbers_of([here[b] for b in buffers if b.role == "output"]),
+                made.chunks(found.length),
+                made.nanoseconds(found.length),
+                ops,
+                where,
+                same_place=same_places(made.in_place, buffers, here),
+                sizes=(found.length,),
+            )  # fmt: skip
+        )
+        return True
 
     def _memory(self, graph: Graph) -> dict[Value, Buffer]:
         """The values of a group that lie in memory already."""
@@ -352,6 +413,7 @@ class Lowering:
                 same_places(read_in_place(kernel), kernel.buffers, places),
                 check,
                 copies,
+                spans=spans_of([(b, places[b]) for b in kernel.buffers if b.role == "output"]),
             )  # fmt: skip
         )
 
@@ -369,13 +431,19 @@ class Lowering:
             if b.role == "output" and not read and places[b].buffer in self._far
         ]
 
-    def _print(self, kernel: Kernel, far: Collection[Buffer] = ()) -> str:
-        """A kernel's text; `far` are results that nobody reads soon."""
+    def _print(
+        self,
+        kernel: Kernel,
+        far: Collection[Buffer] = (),
+        dims: Mapping[str, int] | None = None,
+    ) -> str:
+        """A kernel's text; `far` are results that nobody reads soon, `dims` its own sizes."""
         scratch: Size = 0
         for buffer in kernel.scratch:
             scratch = scratch + scratch_bytes(buffer.shape, buffer.dtype)
         self.scratch = maximum(self.scratch, scratch)
-        return kernel_text(kernel, NAME, self.dims, self._lanes, far)
+        sizes = self.dims if dims is None else dims
+        return kernel_text(kernel, NAME, sizes, self._lanes, far)
 
     def _copy(self, value: Value, source: View, target: View) -> None:
         """A kernel that copies a value from one place to another."""
@@ -471,6 +539,22 @@ def same_places(
         if same and all(places[b].offset == places[written].offset for b in looks):
             whole.append((places[written].buffer, number))
     return tuple(dict.fromkeys(whole))
+
+
+def spans_of(written: Sequence[tuple[Buffer, View]]) -> tuple[tuple[int, int, int], ...]:
+    """The stretch of memory around each view that is written, where it is known: the number of the
+    buffer, the first element and the end."""
+    found = []
+    for buffer, view in written:
+        steps = [
+            (size - 1) * step if isinstance(size, int) and isinstance(step, int) else None
+            for size, step in zip(buffer.shape, buffer.strides, strict=False)
+        ]
+        known = [s for s in steps if s is not None]
+        plain = view.other is None and not buffer.blocks and len(known) == len(steps)
+        if plain and isinstance(view.offset, int):
+            found.append((view.buffer, view.offset, view.offset + sum(known) + 1))
+    return tuple(found)
 
 
 def fresh(body: Graph) -> Graph:

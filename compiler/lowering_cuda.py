@@ -43,6 +43,7 @@ class CudaLowering(OrderLowering):
 
     parts = 64
     packs_ahead = False
+    flattens = False
 
     def __init__(
         self, graph: Graph, size_names: Sequence[str], in_place: Mapping[int, int] | None = None
@@ -54,7 +55,12 @@ class CudaLowering(OrderLowering):
         """The plan of launches."""
         return tuple(self._plan(self.timeline.items, ()))
 
-    def _print(self, kernel: Kernel, far: Collection[Buffer] = ()) -> str:
+    def _print(
+        self,
+        kernel: Kernel,
+        far: Collection[Buffer] = (),
+        dims: Mapping[str, int] | None = None,
+    ) -> str:
         text, self._layout = cuda_kernel(kernel, NAME, self.dims)
         return text
 
@@ -140,7 +146,7 @@ class CudaLowering(OrderLowering):
                 body = tuple(self._plan(item.items, (*loops, item)))
                 found.append(LaunchLoop(item.length, body))
             else:
-                found += [self._launch(call, loops) for call in item.calls]
+                found += [self._launch(c, loops) for call in item.calls for c in call.every]
         return found
 
     def _launch(self, call: Call, loops: tuple[LoopStep, ...]) -> Launch | HostLaunch:

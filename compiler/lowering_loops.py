@@ -12,7 +12,7 @@ gates' derivatives, a first state before a stack of states) are made where they 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from intaglio.compiler.dims import Dim, Size, floordiv, loop_variable, product
 from intaglio.compiler.ir import Graph, Node, Value
@@ -26,6 +26,9 @@ from intaglio.compiler.schedule.products import product_of_group
 from intaglio.compiler.schedule.storage import View, dense, view_of
 from intaglio.compiler.steps import Call
 from intaglio.compiler.types import TensorType
+
+MANY: Final = 16
+"""Operands side by side from which on each is written by a kernel of its own."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,8 @@ class LoopLowering(Lowering):
 
     def _plan_join(self, graph: Graph, node: Node) -> None:
         """Let operands that a node only sets side by side be made where they will stand: those of
-        one maker, if at most one other has to be copied."""
+        one maker, if at most one other has to be copied. Of `MANY` operands each goes there by
+        itself: a kernel that looks for its element among all of them is long and slow."""
         body = _side_by_side(node)
         if body is None or not self._is_row_major(node.outputs[0]):
             return
@@ -195,7 +199,8 @@ class LoopLowering(Lowering):
         operands = tuple(outer.get(v) for v in last.inputs)
         makers = {v: graph.producers.get(v) for v in operands if v is not None}
         free = {v: m for v, m in makers.items() if m is not None and self._can_place(graph, v, m)}
-        if not free or len(set(free.values())) > 1 or len(free) < len(operands) - 1:
+        few = not free or len(set(free.values())) > 1 or len(free) < len(operands) - 1
+        if few and len(operands) < MANY:
             return
         whole = self._place(node.outputs[0])
         starts = op_named(last.op).placements(*(v.type for v in last.inputs), **last.attributes)

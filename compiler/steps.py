@@ -7,7 +7,7 @@ outside the loop and is used in it lives as long as the whole loop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,10 +17,13 @@ from intaglio.compiler.dims import Dim, Size
 from intaglio.compiler.lowered import StepInfo
 from intaglio.compiler.schedule.storage import View
 from intaglio.compiler.types import TensorType
-from intaglio.compiler.where import Places
+from intaglio.compiler.where import Places, join
 
 MOST_PARTS = 24
-"""Kernels that share a step at most."""
+"""Kernels that share a step at most; those that share a function and are short, or take their
+length from the call, count once."""
+SHORT = 100
+"""Nanoseconds."""
 
 
 class Memory:
@@ -55,7 +58,12 @@ class Call:
     among them), how many chunks it has, and the number for its errors. `same_place` holds pairs of
     a buffer that it writes and one that it reads, which may be the same memory. One that `copies`
     puts every element where it was, and is left out where both are the same memory. A call into
-    Python has its number in `host`, and no function; like a check it may fail."""
+    Python has its number in `host`, and no function; like a check it may fail.
+
+    `sizes` stand for the function's own where its text is that of several lengths. `spans` are the
+    stretches it writes of a buffer (number, first element, end), where they are known. `alike` are
+    calls of the same function with other memory that run in this call's place, all as one: `reads`,
+    `writes`, `where` and the time are those of all."""
 
     function: str
     views: tuple[View, ...]
@@ -71,13 +79,96 @@ class Call:
     copies: bool = False
     number: int = -1
     host: int | None = None
+    sizes: tuple[Size, ...] = ()
+    spans: tuple[tuple[int, int, int], ...] = ()
+    alike: list[Call] = field(default_factory=list)
+
+    @property
+    def every(self) -> tuple[Call, ...]:
+        """This call, as it was alone, and those alike."""
+        return (self, *self.alike)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether any number of these may share a step."""
+        short = isinstance(self.nanoseconds, int) and self.nanoseconds <= SHORT
+        return bool(self.sizes) or short
+
+    def may_take(self, other: Call) -> bool:
+        """Whether another call may run as one with this."""
+        alone = any(c.check or c.copies or c.host is not None for c in (self, other))
+        return not alone and self._form == other._form
+
+    @property
+    def _form(self) -> tuple[object, ...]:
+        return self.function, self.node, len(self.views), len(self.sizes)
+
+    def take(self, other: Call) -> None:
+        """Let another call run as one with this."""
+        self.alike.append(other)
+        self.reads = tuple(dict.fromkeys((*self.reads, *other.reads)))
+        self.writes = tuple(dict.fromkeys((*self.writes, *other.writes)))
+        self.same_place = tuple(dict.fromkeys((*self.same_place, *other.same_place)))
+        self.where = join(self.where, other.where)
+        self.nanoseconds = self.nanoseconds + other.nanoseconds
 
 
-@dataclass
 class Batch:
     """Calls that run as one step."""
 
-    calls: list[Call]
+    def __init__(self, call: Call, replaced: Collection[int] = ()) -> None:
+        self.calls: list[Call] = []
+        self.read: set[int] = set()
+        self.written: set[int] = set()
+        self.replaced: set[int] = set()
+        """The inputs whose memory is wanted for what is written."""
+        self._spans: dict[int, list[tuple[int, int]] | None] = {}
+        self._parts = 0
+        self.add(call, replaced)
+
+    def add(self, call: Call, replaced: Collection[int]) -> None:
+        """One more call beside the others."""
+        twin = self._twin(call)
+        apart = {n: (first, end) for n, first, end in call.spans}
+        for n in call.writes:
+            known = self._spans.setdefault(n, [])
+            if known is not None and n in apart:
+                known.append(apart[n])
+            else:
+                self._spans[n] = None
+        self.read.update(call.reads)
+        self.written.update(call.writes)
+        self.replaced.update(replaced)
+        if twin is None:
+            self.calls.append(call)
+        else:
+            twin.take(call)
+        self._parts += twin is None or not call.is_light
+
+    def has_room(self, call: Call) -> bool:
+        """Whether a call fits in."""
+        if any(c.check for c in self.calls):
+            return False
+        return self._parts < MOST_PARTS or call.is_light and self._twin(call) is not None
+
+    def _twin(self, call: Call) -> Call | None:
+        """The call that takes this one in: none where another would write over what this reads,
+        which only whole calls are asked for."""
+        if not self.replaced.isdisjoint(call.reads):
+            return None
+        return next((c for c in self.calls if c.may_take(call)), None)
+
+    def writes_into(self, call: Call) -> bool:
+        """Whether a call writes what others write."""
+        apart = {n: (first, end) for n, first, end in call.spans}
+        for n in self.written.intersection(call.writes):
+            known = self._spans[n]
+            if known is None or n not in apart:
+                return True
+            first, end = apart[n]
+            if any(a < end and first < b for a, b in known):
+                return True
+        return False
 
 
 @dataclass
@@ -111,29 +202,30 @@ class Timeline:
             return
         here = self._open[-1].items if self._open else self.items
         last = here[-1] if here else None
-        if isinstance(last, Batch) and self._independent(last, call) and not call.check:
+        wanted = [self.replaces[n] for n in call.writes if n in self.replaces]
+        work, touched = call.nanoseconds, (*call.reads, *call.writes)
+        if isinstance(last, Batch) and self._independent(last, call, wanted) and not call.check:
             call.number = last.calls[0].number
-            last.calls.append(call)
+            last.add(call, wanted)
         else:
             call.number = self._next
             self._next += 1
-            here.append(Batch([call]))
-        work = call.nanoseconds
+            here.append(Batch(call, wanted))
         for loop in self._open:
             work = work * loop.length
         self.nanoseconds = self.nanoseconds + work
-        for view in (*call.reads, *call.writes):
-            self._touch(view, call.number)
+        for number in touched:
+            self._touch(number, call.number)
 
-    def _independent(self, batch: Batch, call: Call) -> bool:
+    def _independent(self, batch: Batch, call: Call, wanted: Sequence[int]) -> bool:
         """Whether a call may run beside others; one that would like to write over what they read
         does not."""
-        if len(batch.calls) >= MOST_PARTS or any(c.check for c in batch.calls):
-            return False
-        written = {n for c in batch.calls for n in c.writes}
-        read = {n for c in batch.calls for n in c.reads}
-        mine = {*call.writes, *(self.replaces[n] for n in call.writes if n in self.replaces)}
-        return not (written & {*call.writes, *call.reads} or mine & read)
+        return (
+            batch.has_room(call)
+            and batch.written.isdisjoint(call.reads)
+            and batch.read.isdisjoint((*call.writes, *wanted))
+            and not batch.writes_into(call)
+        )
 
     def _touch(self, number: int, at: int) -> None:
         depth = self._born.setdefault(number, len(self._open))
@@ -185,7 +277,16 @@ class Timeline:
     def infos(self) -> tuple[StepInfo, ...]:
         """What is known of every call."""
         return tuple(
-            StepInfo(c.function, c.number, c.ops, c.where, c.reads, c.writes, c.nanoseconds)
+            StepInfo(
+                c.function,
+                c.number,
+                c.ops,
+                c.where,
+                c.reads,
+                c.writes,
+                c.nanoseconds,
+                len(c.every),
+            )
             for c in self.calls()
         )
 

@@ -48,6 +48,9 @@ class _Body:
         self._lines: list[str] = []
         self._depth = 1
         self._rounds: dict[Symbol, str] = {}
+        self._each: dict[str, tuple[str, int, int]] = {}
+        """The functions that go through calls alike: the kernel, how many pointers and how many
+        sizes one call takes."""
 
     def text(self) -> str:
         """The body and the entry point."""
@@ -55,6 +58,7 @@ class _Body:
         work = self._size(self._lowered.timeline.nanoseconds)
         return "\n".join(
             [
+                *self._loops(),
                 "IG_ONCE static int ig_f0_body(ig_worker *w, const void *args) {",
                 "  void *const *const b = ((const ig_args *)args)->p;",
                 "  const int64_t *const dims = ((const ig_args *)args)->dims;",
@@ -70,6 +74,14 @@ class _Body:
                 "",
             ]
         )
+
+    def _loops(self) -> list[str]:
+        """The functions that go through calls alike."""
+        head = "(const ig_worker *w, const void *args, int64_t lo, int64_t hi)"
+        return [
+            f"static void {name}{head} {{ ig_run_each(w, args, lo, hi, {of}, {views}, {sizes}); }}"
+            for name, (of, views, sizes) in self._each.items()
+        ]
 
     def _head(self) -> list[str]:
         """The head of the entry point."""
@@ -117,32 +129,51 @@ class _Body:
     def _batch(self, batch: Batch) -> None:
         self._line("{")
         self._depth += 1
-        for k, call in enumerate(batch.calls):
-            pointers = ", ".join(self._pointer(v) for v in call.views) or "0"
-            self._line(f"void *const q{k}[] = {{{pointers}}};")
-        if len(batch.calls) == 1:
+        parts = [self._part(k, call) for k, call in enumerate(batch.calls)]
+        if len(parts) == 1:
+            ((function, args, chunks),) = parts
             (call,) = batch.calls
-            self._line(f"const ig_args a = {{q0, dims, {call.node}}};")
-            certain = isinstance(call.chunks, int) and not call.copies
-            self._step(call.function, "a", self._chunks(call, 0), certain)
+            self._line(f"const ig_args a = {{{args}}};")
+            self._step(function, "a", chunks, isinstance(call.chunks, int) and not call.copies)
         else:
-            self._parts(batch.calls)
+            self._parts(parts)
         self._depth -= 1
         self._line("}")
+
+    def _part(self, k: int, call: Call) -> tuple[str, str, str]:
+        """The function of a part of a step, its arguments, and how many chunks it has; the arrays
+        that it takes are declared."""
+        pointers = ", ".join(self._pointer(v) for c in call.every for v in c.views) or "0"
+        self._line(f"void *const q{k}[] = {{{pointers}}};")
+        sizes = ", ".join(self._size(s) for c in call.every for s in c.sizes)
+        if not call.alike:
+            if sizes:
+                self._line(f"const int64_t d{k}[] = {{{sizes}}};")
+            args = f"q{k}, {f'd{k}' if sizes else 'dims'}, {call.node}"
+            return call.function, args, self._chunks(call, k)
+        firsts: list[Size] = [0]
+        for one in call.every:
+            firsts.append(firsts[-1] + one.chunks)
+        own = f"(int64_t)(d{k} + {len(firsts) + 2})" if sizes else "(int64_t)dims"
+        table = [str(len(call.every)), own, *map(self._size, firsts), *([sizes] if sizes else [])]
+        self._line(f"const int64_t d{k}[] = {{{', '.join(table)}}};")
+        name = f"{call.function}_each"
+        self._each[name] = (call.function, len(call.views), len(call.sizes))
+        return name, f"q{k}, d{k}, {call.node}", self._size(firsts[-1])
 
     def _chunks(self, call: Call, number: int) -> str:
         """How many chunks a call has: none where it would copy memory to itself."""
         chunks = self._size(call.chunks)
         return f"(q{number}[0] == q{number}[1] ? 0 : {chunks})" if call.copies else chunks
 
-    def _parts(self, calls: Sequence[Call]) -> None:
+    def _parts(self, parts: Sequence[tuple[str, str, str]]) -> None:
         self._line("const int64_t c0 = 0;")
-        for k, call in enumerate(calls):
-            self._line(f"const int64_t c{k + 1} = c{k} + {self._chunks(call, k)};")
-        parts = [f"{{{c.function}, {{q{k}, dims, {c.node}}}, c{k}}}" for k, c in enumerate(calls)]
-        last = f"c{len(calls)}"
-        self._line(f"const ig_part parts[] = {{{', '.join(parts)}, {{0, {{0, 0, 0}}, {last}}}}};")
-        self._line(f"const ig_parts a = {{parts, {len(calls)}}};")
+        for k, (_, _, chunks) in enumerate(parts):
+            self._line(f"const int64_t c{k + 1} = c{k} + {chunks};")
+        rows = [f"{{{function}, {{{args}}}, c{k}}}" for k, (function, args, _) in enumerate(parts)]
+        last = f"c{len(parts)}"
+        self._line(f"const ig_part parts[] = {{{', '.join(rows)}, {{0, {{0, 0, 0}}, {last}}}}};")
+        self._line(f"const ig_parts a = {{parts, {len(parts)}}};")
         self._step("ig_run_parts", "a", last, False)
 
     def _step(self, function: str, args: str, chunks: str, certain: bool) -> None:
@@ -180,6 +211,7 @@ class _Pieces(_Body):
         return "\n".join(
             [
                 HOST,
+                *self._loops(),
                 *self._bodies,
                 *self._head(),
                 "  void *const *const b = buffers;",

@@ -37,9 +37,27 @@ static void ig_run_parts(const ig_worker *w, const void *args, int64_t lo, int64
     if (from < to) part->kernel(w, &part->args, from - part->first, to - part->first);
   }
 }
+static inline void ig_run_each(const ig_worker *w, const void *args, int64_t lo, int64_t hi,
+                               ig_kernel kernel, int64_t pointers, int64_t sizes) {
+  const ig_args *const all = (const ig_args *)args;
+  const int64_t count = all->dims[0], *const first = all->dims + 2;
+  const int64_t *const dims = (const int64_t *)all->dims[1];
+  int64_t k = 0, end = count;
+  while (end - k > 1) {
+    const int64_t middle = (k + end) / 2;
+    if (first[middle] <= lo) k = middle;
+    else end = middle;
+  }
+  for (; k < count && first[k] < hi; k++) {
+    const ig_args one = {all->p + k * pointers, dims + k * sizes, all->node};
+    const int64_t from = ig_maximum_of(lo, first[k]), to = ig_minimum_of(hi, first[k + 1]);
+    if (from < to) kernel(w, &one, from - first[k], to - first[k]);
+  }
+}
 """
 """A step of several independent kernels: part k owns the chunks from its `first` to the next
-one's."""
+one's. And a part that is one kernel over several sets of memory: `dims` holds how many they are,
+where the kernel's sizes stand, the first chunk of each and the end."""
 
 HOST: Final = """\
 typedef void (*ig_host)(int64_t number, void *const *pointers, int64_t *done);

@@ -13,6 +13,9 @@ in what follows it elementwise. Groups never become circular: two are not joined
 depends on one and is needed by the other. Groups of column sums that read the same values join
 last.
 
+Updates that are alike, as an optimizer's of many parameters, stay apart from what makes their
+gradients: they become one loop (`fuse_updates`).
+
 Nodes that only move elements are copied into every group that looks through them."""
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from intaglio.compiler.ir import Attribute, Graph, Node, Value
 from intaglio.compiler.op import op_named
 from intaglio.compiler.passes.dce import dce
 from intaglio.compiler.passes.fuse_sources import Read, Sources, covers, dims_of, divides
+from intaglio.compiler.passes.fuse_updates import updates_alike
 from intaglio.compiler.schedule.reductions import reduction_of
 from intaglio.compiler.where import describe, join
 
@@ -114,6 +118,7 @@ class _Fuser:
         self.kept_values: set[Value] = set(graph.outputs)
         self.group_of: dict[Node, Group] = {}
         self._readers()
+        self.updates = updates_alike(self.sources, self.users, self.kept_values)
         self._groups()
 
     # ---------------------------------------------------------------------------------- the ground
@@ -254,6 +259,8 @@ class _Fuser:
             return "only elementwise ops follow a product or a convolution in its kernel"
         if made.template and self._feeds_reductions(reader):
             return "the reduction that follows takes it"
+        if reader in self.updates and maker not in self.updates and not made.is_map:
+            return "it is one of many alike, which become one loop"
         dims = None if read.guarded else dims_of(read, self.sources.own[reader])
         level = reads.levels[reader]
         if level is not None and reduction_of(reader) is not None:
