@@ -14,6 +14,7 @@ from intaglio.data._datasets import (
     TensorDataset as TensorDataset,
     random_split as random_split,
 )
+from intaglio.data._loader import DataLoader as DataLoader
 from intaglio.data._samplers import (
     BatchSampler as BatchSampler,
     DistributedSampler as DistributedSampler,
@@ -22,4 +23,8 @@ from intaglio.data._samplers import (
     SequentialSampler as SequentialSampler,
     SubsetRandomSampler as SubsetRandomSampler,
     WeightedRandomSampler as WeightedRandomSampler,
+)
+from intaglio.data._workers import (
+    WorkerInfo as WorkerInfo,
+    get_worker_info as get_worker_info,
 )

@@ -129,10 +129,10 @@ class Pool:
         self.close()
 
     def run(
-        self, tasks: Iterable[Any], *, begin: Any = None, ordered: bool = True
+        self, tasks: Iterable[Any], *, begin: Any = None, ordered: bool = True, turn: int = 0
     ) -> Iterator[Any]:
         """The batches of these tasks, in their order, or with `ordered=False` as they come. A run
-        that is begun ends the one before.
+        that is begun ends the one before. Worker number `turn` gets the first task.
 
         An exception in a worker is raised in the place of its batch, and the run goes on behind
         it. Raises `LoadingError` when a worker dies, which closes the pool, or runs past the
@@ -141,11 +141,11 @@ class Pool:
             raise LoadingError("the pool's workers were ended: make another pool")
         first = next(self._numbers)
         self._wanted[0] = first
+        self._settle()
         payload = pickle.dumps(begin)
-        for member in self.members:
-            member.owed = 0
-            member.channel.send(work.BEGIN, 0, payload)
-        return (_Ordered if ordered else _Unordered)(self, iter(tasks), first)
+        for member in list(self.members):
+            self._send(member, work.BEGIN, payload)
+        return (_Ordered if ordered else _Unordered)(self, iter(tasks), first, turn)
 
     def deal(self, given: list[tuple[Member, Any]]) -> list[int]:
         """Send tasks to workers, those of one worker in one message; their numbers."""
@@ -180,21 +180,16 @@ class Pool:
             raise self._lost(member) from None
         member.known = (member.known - gone) | {slot.key}
 
-    def hear(self, member: Member, first: int) -> Message:
-        """The next message of a worker about a task numbered `first` or later."""
+    def hear(self, member: Member) -> Message:
+        """The next message of a worker."""
         deadline = time.monotonic() + self.timeout if self.timeout else float("inf")
         while True:
             message = self._receive(member, min(_LOOK, deadline - time.monotonic()))
-            if message is None:
-                self._look_after(member, deadline)
-            elif message.number >= first:
-                member.owed -= 1
+            if message is not None:
                 return message
-            else:
-                self._note(member, message)
-                self.discard(message)
+            self._look_after(member, deadline)
 
-    def hear_any(self, members: list[Member], first: int) -> tuple[Member, Message]:
+    def hear_any(self, members: list[Member]) -> tuple[Member, Message]:
         """The next message of any of the workers."""
         deadline = time.monotonic() + self.timeout if self.timeout else float("inf")
         poll = select.poll()
@@ -203,21 +198,27 @@ class Pool:
         while True:
             for member in members:
                 message = self._receive(member, 0)
-                if message is not None and message.number >= first:
-                    member.owed -= 1
-                    return member, message
                 if message is not None:
-                    self._note(member, message)
-                    self.discard(message)
+                    return member, message
             if not poll.poll(max(0, min(_LOOK, deadline - time.monotonic())) * 1000):
                 for member in members:
                     self._look_after(member, deadline)
 
+    def _settle(self) -> None:
+        """Hear the last of a run that was left: workers skip its tasks, but for those at hand."""
+        for member in list(self.members):
+            while member.owed:
+                message = self.hear(member)
+                self._note(member, message)
+                self.discard(message)
+
     def _receive(self, member: Member, seconds: float) -> Message | None:
         try:
-            return member.channel.receive(seconds)
+            message = member.channel.receive(seconds)
         except EOFError:
             raise self._lost(member) from None
+        member.owed -= message is not None
+        return message
 
     def _look_after(self, member: Member, deadline: float) -> None:
         """What there is to say when a worker has been silent for a while."""
@@ -297,11 +298,11 @@ def _end(owner: int, wanted: Any, members: list[Member]) -> None:
 class _Run:
     """The batches of one run, and the tasks dealt ahead of them."""
 
-    def __init__(self, pool: Pool, tasks: Iterator[Any], first: int) -> None:
+    def __init__(self, pool: Pool, tasks: Iterator[Any], first: int, turn: int) -> None:
         self.pool, self.first = pool, first
         self._tasks: Iterator[Any] | None = tasks
         self._error: BaseException | None = None
-        self._active = deque(pool.members)
+        self._active = deque(pool.members[turn:] + pool.members[:turn])
         self._owed: deque[tuple[int, Member]] = deque()
 
     def __iter__(self) -> Iterator[Any]:
@@ -379,7 +380,7 @@ class _Ordered(_Run):
 
     def _hear(self) -> tuple[Member, Message]:
         _, member = self._owed[0]
-        message = self.pool.hear(member, self.first)
+        message = self.pool.hear(member)
         self._owed.popleft()
         return member, message
 
@@ -394,6 +395,6 @@ class _Unordered(_Run):
 
     def _hear(self) -> tuple[Member, Message]:
         owing = [member for member in self.pool.members if member.owed > 0]
-        member, message = self.pool.hear_any(owing, self.first)
+        member, message = self.pool.hear_any(owing)
         self._owed.remove((message.number, member))
         return member, message
