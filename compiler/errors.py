@@ -1,5 +1,5 @@
-"""The errors that intaglio raises: one class per layer, each also the Python class that a user
-would catch."""
+"""The errors that intaglio raises: one class per layer, each also the Python classes that a user
+would catch: NumPy's for a wrong shape, dtype or argument, and the RuntimeError of torch."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Error(Exception):
         super().__init__(*args, **kwargs)
 
 
-class DTypeError(Error, TypeError):
+class DTypeError(Error, TypeError, RuntimeError):
     """Operands whose dtypes do not fit an op or each other."""
 
 
-class ShapeError(Error, ValueError):
+class ShapeError(Error, ValueError, RuntimeError):
     """Operands whose shapes do not fit an op, each other, or a function's signature."""
 
 
-class ArgumentError(Error, ValueError):
+class ArgumentError(Error, ValueError, RuntimeError):
     """An argument that is none of the values a function takes."""
 
 

@@ -11,7 +11,7 @@ import intaglio as ig
 import intaglio.nn.functional as F
 from intaglio._tensor import Parameter, Tensor
 from intaglio.compiler.dtypes import DType
-from intaglio.compiler.errors import ArgumentError
+from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 from intaglio.nn import init
 from intaglio.nn._containers import ModuleList
 from intaglio.nn._layers import Dropout, LayerNorm, Linear, NonDynamicallyQuantizableLinear
@@ -110,6 +110,7 @@ class MultiheadAttention(Module):
         Returns the result, of the query's shape, and the weights [b, l, s] (per head [b, h, l, s]
         unless averaged; None unless `need_weights`). `is_causal` is a hint that goes with
         `attn_mask`."""
+        self._check(query, key, value, key_padding_mask, attn_mask, is_causal)
         if self.bias_k is not None or self.add_zero_attn:
             masks = (key_padding_mask, attn_mask)
             return self._with_more_keys(
@@ -141,6 +142,43 @@ class MultiheadAttention(Module):
         if unbatched:
             return result.squeeze(0), None if weights is None else weights.squeeze(0)
         return result.transpose(0, 1) if sequence_first else result, weights
+
+    def _check(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        padding: Tensor | None,
+        mask: Tensor | None,
+        is_causal: bool,
+    ) -> None:
+        """Refuse inputs that do not fit each other or the layer."""
+        several = (query, key, value)
+        if query.ndim not in (2, 3) or {key.ndim, value.ndim} != {query.ndim}:
+            raise self._refusal(*several, "all have 3 dimensions, or 2 for one sequence")
+        widths = (self.embed_dim, self.kdim, self.vdim)
+        if tuple(x.shape[-1] for x in several) != widths:
+            raise self._refusal(*several, f"the last sizes are {widths}")
+        if key.shape[:-1] != value.shape[:-1]:
+            raise self._refusal(*several, "key and value differ in their length or batch")
+        batch, length = (0, 1) if self.batch_first else (1, 0)
+        if query.ndim == 2:
+            b, q, k = 1, query.shape[0], key.shape[0]
+        else:
+            b, q, k = query.shape[batch], query.shape[length], key.shape[length]
+            if key.shape[batch] != b:
+                raise self._refusal(*several, "the numbers of sequences differ")
+        if is_causal and mask is None:
+            raise ArgumentError(f"{type(self).__name__}: is_causal is a hint beside an attn_mask")
+        columns = (k,) if query.ndim == 2 else (b, k)
+        _check_mask("key_padding_mask", padding, (columns,))
+        _check_mask("attn_mask", mask, ((q, k), (b * self.num_heads, q, k)))
+
+    def _refusal(self, query: Tensor, key: Tensor, value: Tensor, rule: str) -> ShapeError:
+        return ShapeError(
+            f"{type(self).__name__}: query {query._kind}, key {key._kind}, value {value._kind}:"
+            f" {rule}"
+        )
 
     def _with_more_keys(
         self,
@@ -182,6 +220,17 @@ class MultiheadAttention(Module):
             is_causal=is_causal,
         )
         return made.transpose(0, 1) if swap else made, weights
+
+
+def _check_mask(name: str, mask: Tensor | None, wanted: tuple[tuple[Any, ...], ...]) -> None:
+    if mask is None:
+        return
+    if mask.dtype is not ig.bool and mask.dtype.kind != "f":
+        raise DTypeError(f"MultiheadAttention: {name} {mask._kind} is bool or floating-point")
+    known = all(isinstance(s, int) for shape in (mask.shape, *wanted) for s in shape)
+    if mask.ndim not in map(len, wanted) or (known and tuple(mask.shape) not in wanted):
+        shapes = " or ".join(str(list(shape)) for shape in wanted)
+        raise ShapeError(f"MultiheadAttention: {name} {mask._kind}: {shapes} is wanted")
 
 
 def _batch_first(x: Tensor, unbatched: bool, sequence_first: bool) -> Tensor:

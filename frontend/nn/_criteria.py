@@ -3,11 +3,15 @@ torch's former switches `size_average` and `reduce` are taken where torch takes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import intaglio.nn.functional as F
 from intaglio._tensor import Tensor
-from intaglio.nn._layers import PairwiseDistance
+from intaglio.compiler.dtypes import DType
+from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.nn._layers import Linear, PairwiseDistance
 from intaglio.nn._module import Module
 from intaglio.nn._reduction import reduction_of
 
@@ -172,6 +176,68 @@ class CrossEntropyLoss(_WeightedLoss):
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
         )
+
+
+class LinearCrossEntropyLoss(_WeightedLoss):
+    """`CrossEntropyLoss` of scores that a linear map makes of the input. `linear`: a `Linear` from
+    `in_features` to `num_classes` times the sizes of `out_features`, [n, d1, ...] being the
+    target's shape. `options`, torch's choice of chunks, changes nothing here."""
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: Any = None,
+        dtype: DType | None = None,
+        reduction: str = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: object = None,
+    ) -> None:
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise ShapeError(
+                f"LinearCrossEntropyLoss: the weight {weight._kind} is not one for each of"
+                f" {num_classes} classes"
+            )
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise ArgumentError(
+                f"LinearCrossEntropyLoss: label_smoothing is between 0 and 1, not {label_smoothing}"
+            )
+        super().__init__(weight, reduction=reduction)
+        self.num_classes, self.out_features = num_classes, out_features
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+        outputs = math.prod(out_features, start=num_classes)
+        self.linear = Linear(in_features, outputs, bias=bias, device=device, dtype=dtype)
+        self.options = options
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss, reduced."""
+        outer = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        return F.linear_cross_entropy(
+            input,
+            self.linear.weight.reshape((*outer, self.linear.in_features)),
+            target,
+            linear_bias=None if bias is None else bias.reshape(outer),
+            weight=self.weight,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
+        )
+
+    def extra_repr(self) -> str:
+        """The sizes and options."""
+        shown = ("num_classes", "out_features", "reduction", "ignore_index", "label_smoothing")
+        values = {name: getattr(self, name) for name in shown}
+        parts = [f"in_features={self.linear.in_features}"]
+        parts += [f"{name}={value}" for name, value in values.items()]
+        parts.insert(3, f"bias={self.linear.bias is not None}")
+        return ", ".join([*parts, f"options={self.options}"])
 
 
 class KLDivLoss(_Loss):

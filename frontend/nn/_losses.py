@@ -183,6 +183,7 @@ def nll_loss(
     how = reduction_of(reduction, size_average, reduce)
     with entered("nll_loss"):
         axis = _class_axis("nll_loss", input, target)
+        _check_class_weight("nll_loss", weight, input, axis)
         ignored = target == ignore_index
         position = ig.where(ignored, 0, target)
         chosen = -_picked(input, position, axis=axis)
@@ -191,6 +192,14 @@ def nll_loss(
             counted = counted * ig.take_rows(weight, position)
         loss = ig.where(ignored, 0.0, chosen * counted)
         return loss.sum() / counted.sum() if how == "mean" else reduced(loss, how)
+
+
+def _check_class_weight(name: str, weight: Tensor | None, scores: Tensor, axis: int) -> None:
+    if weight is not None and tuple(weight.shape) != (scores.shape[axis],):
+        raise ShapeError(
+            f"{name}: {scores._kind}: the weight {weight._kind} is not one for each of"
+            f" {scores.shape[axis]} classes"
+        )
 
 
 def _class_axis(name: str, input: Tensor, target: Tensor) -> int:
@@ -237,6 +246,7 @@ def cross_entropy(
 
 
 def _class_weights(weight: Tensor, logs: Tensor, axis: int) -> Tensor:
+    _check_class_weight("cross_entropy", weight, logs, axis)
     shape = [1] * logs.ndim
     shape[axis] = logs.shape[axis]
     return weight.reshape(shape)

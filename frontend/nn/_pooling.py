@@ -124,16 +124,35 @@ def _max_unpool(
         raise ShapeError(f"{name}: {input._kind} and the indices {indices._kind} differ in shape")
     if indices.dtype is not ig.int64:
         raise DTypeError(f"{name}: the indices {indices._kind} are not int64")
+    parts = zip(out, sizes, strides, pads, strict=True)
+    spatial = tuple((n - 1) * s + k - 2 * p for n, k, s, p in parts)
     if output_size is not None:
-        spatial = tuple(output_size)[-rank:]
-    else:
-        parts = zip(out, sizes, strides, pads, strict=True)
-        spatial = tuple((n - 1) * s + k - 2 * p for n, k, s, p in parts)
+        spatial = _unpooled(name, spatial, strides, tuple(output_size), input)
     count = math.prod(spatial)
     with entered(name):
         flat = (*lead, math.prod(out))
         made = _put(input.reshape(flat), indices.reshape(flat), count=count)
         return made.reshape(*lead, *spatial)
+
+
+def _unpooled(
+    name: str,
+    usual: tuple[Any, ...],
+    strides: tuple[int, ...],
+    wanted: tuple[Any, ...],
+    input: Tensor,
+) -> tuple[Any, ...]:
+    """The wanted spatial sizes (leading ones may stand before them), less than a stride away from
+    the usual ones."""
+    rank = len(usual)
+    spatial = wanted[-rank:]
+    fits = len(wanted) in (rank, rank + 2)
+    if not fits or any(abs(a - b) >= s for a, b, s in zip(spatial, usual, strides, strict=True)):
+        raise ArgumentError(
+            f"{name}: {input._kind}: output_size {wanted} is a stride {strides} or more away from"
+            f" {usual}"
+        )
+    return spatial
 
 
 def max_unpool1d(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from intaglio._tensor import Tensor
+from intaglio.compiler.errors import ArgumentError
 from intaglio.nn import functional as F
 from intaglio.nn._module import Module
 from intaglio.nn._windows import each
@@ -21,7 +22,7 @@ class _Windowed(Module):
     function: ClassVar[str]
     shown: ClassVar[tuple[str, ...]] = ()
 
-    def _call(self, *inputs: Any, **options: Any) -> Any:
+    def _result(self, *inputs: Any, **options: Any) -> Any:
         function: Callable[..., Any] = getattr(F, self.function)
         return function(*inputs, **options)
 
@@ -55,7 +56,7 @@ class _MaxPool(_Windowed):
     def forward(self, input: Tensor) -> Any:
         """input: [n, c, ...] or [c, ...]; the maxima, with `return_indices` also their
         positions."""
-        return self._call(
+        return self._result(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
             self.return_indices,
         )  # fmt: skip
@@ -96,7 +97,7 @@ class _MaxUnpool(_Windowed):
         self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None
     ) -> Tensor:
         """input and indices: what a max pool returned; zeros elsewhere."""
-        made: Tensor = self._call(
+        made: Tensor = self._result(
             input, indices, self.kernel_size, self.stride, self.padding, output_size
         )
         return made
@@ -145,7 +146,7 @@ class AvgPool1d(_Windowed):
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [n, c, l] or [c, l]; the means."""
-        made: Tensor = self._call(
+        made: Tensor = self._result(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
             self.count_include_pad,
         )  # fmt: skip
@@ -174,7 +175,7 @@ class _AvgPool(_Windowed):
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [n, c, ...] or [c, ...]; the means."""
-        made: Tensor = self._call(
+        made: Tensor = self._result(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
             self.count_include_pad, self.divisor_override,
         )  # fmt: skip
@@ -211,7 +212,7 @@ class _LPPool(_Windowed):
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [n, c, ...] or [c, ...]; (sum x^p)^(1/p) of every window."""
-        made: Tensor = self._call(
+        made: Tensor = self._result(
             input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
         )
         return made
@@ -252,6 +253,8 @@ class _FractionalMaxPool(_Windowed):
         _random_samples: Tensor | None = None,
     ) -> None:
         super().__init__()
+        if (output_size is None) == (output_ratio is None):
+            raise ArgumentError(f"{type(self).__name__}: give either output_size or output_ratio")
         self.kernel_size, self.output_size, self.output_ratio = (
             kernel_size, output_size, output_ratio,
         )  # fmt: skip
@@ -260,7 +263,7 @@ class _FractionalMaxPool(_Windowed):
 
     def forward(self, input: Tensor) -> Any:
         """input: [n, c, ...] or [c, ...]; with `return_indices` also the positions."""
-        return self._call(
+        return self._result(
             input,
             self.kernel_size,
             self.output_size,
@@ -300,7 +303,9 @@ class Unfold(_Windowed):
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [n, c, h, w] or [c, h, w]; the result is [n, c kh kw, patches]."""
-        made: Tensor = self._call(input, self.kernel_size, self.dilation, self.padding, self.stride)
+        made: Tensor = self._result(
+            input, self.kernel_size, self.dilation, self.padding, self.stride
+        )
         return made
 
 
@@ -323,7 +328,7 @@ class Fold(Unfold):
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [n, c kh kw, patches] or without n; the result is [n, c, *output_size]."""
-        made: Tensor = self._call(
+        made: Tensor = self._result(
             input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
         )
         return made
@@ -343,7 +348,7 @@ class _Adaptive(_Windowed):
 
     def forward(self, input: Tensor) -> Any:
         """input: [n, c, ...] or [c, ...]; one element for each window."""
-        return self._call(input, self.output_size)
+        return self._result(input, self.output_size)
 
 
 class AdaptiveAvgPool1d(_Adaptive):
@@ -374,7 +379,7 @@ class _AdaptiveMax(_Adaptive):
     def forward(self, input: Tensor) -> Any:
         """input: [n, c, ...] or [c, ...]; one element for each window, with `return_indices` also
         its position."""
-        return self._call(input, self.output_size, self.return_indices)
+        return self._result(input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool1d(_AdaptiveMax):

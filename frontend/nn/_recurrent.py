@@ -7,7 +7,7 @@ kernel sequence."""
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar
+from typing import Any, Final
 
 import intaglio as ig
 import intaglio.nn.functional as F
@@ -26,18 +26,20 @@ from intaglio.nn._recurrent_cells import (
     rnn_step,
 )
 
+_MODES: Final = {"RNN_TANH": "RNN", "RNN_RELU": "RNN", "GRU": "GRU", "LSTM": "LSTM"}
+"""The kinds of network by the names of torch's `mode`."""
+
 
 class RNNBase(Module):
     """What the networks share: parameters by layer and direction, and the way through the layers.
 
     Layer k has `weight_ih_l{k}`: [gates * n, its input's size], `weight_hh_l{k}`: [gates * n, n],
     `bias_ih_l{k}` and `bias_hh_l{k}`: [gates * n]; the other direction has the same with the suffix
-    `_reverse`."""
-
-    mode: ClassVar[str] = "RNN"
+    `_reverse`. `mode`: RNN_TANH, RNN_RELU, GRU or LSTM."""
 
     def __init__(
         self,
+        mode: str,
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
@@ -50,6 +52,10 @@ class RNNBase(Module):
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
+        if mode not in _MODES:
+            known = ", ".join(map(repr, _MODES))
+            raise ArgumentError(f"{type(self).__name__}: mode {mode!r} is none of {known}")
+        self.mode = mode
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -94,7 +100,7 @@ class RNNBase(Module):
 
     def _shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
         """The parameters of one layer and direction."""
-        rows = GATES[self.mode] * self.hidden_size
+        rows = GATES[_MODES[self.mode]] * self.hidden_size
         size = self.input_size if layer == 0 else self._directions * self._result_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, size),
@@ -239,8 +245,8 @@ class RNN(RNNBase):
     ) -> None:
         check_nonlinearity("RNN", nonlinearity)
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-            device=device, dtype=dtype,
+            f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, bias,
+            batch_first, dropout, bidirectional, device=device, dtype=dtype,
         )  # fmt: skip
         self.nonlinearity = nonlinearity
 
@@ -263,8 +269,6 @@ class GRU(RNNBase):
     """Gated recurrent units (Cho et al. 2014) of one or several layers; `b_hn` is inside the reset
     gate, as in cuDNN."""
 
-    mode = "GRU"
-
     def __init__(
         self,
         input_size: int,
@@ -278,7 +282,7 @@ class GRU(RNNBase):
         dtype: DType | None = None,
     ) -> None:
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
             device=device, dtype=dtype,
         )  # fmt: skip
 
@@ -308,7 +312,23 @@ class LSTM(RNNBase):
     `proj_size` the result of each step is projected to that size by `weight_hr_l{k}`: [proj_size,
     n] (Sak et al. 2014)."""
 
-    mode = "LSTM"
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__(
+            "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            proj_size, device, dtype,
+        )  # fmt: skip
 
     def _loop(
         self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool

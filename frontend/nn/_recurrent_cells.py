@@ -97,9 +97,8 @@ def fill_uniform(module: Module, hidden_size: int) -> None:
 
 class RNNCellBase(Module):
     """What the cells share: `weight_ih`: [gates * n, i], `weight_hh`: [gates * n, n], and the
-    biases `bias_ih` and `bias_hh`: [gates * n]."""
+    biases `bias_ih` and `bias_hh`: [gates * n]; `num_chunks` is the number of gates."""
 
-    gates = 1
     bias_ih: Tensor | None
     bias_hh: Tensor | None
 
@@ -107,7 +106,8 @@ class RNNCellBase(Module):
         self,
         input_size: int,
         hidden_size: int,
-        bias: bool = True,
+        bias: bool,
+        num_chunks: int,
         device: Any = None,
         dtype: DType | None = None,
     ) -> None:
@@ -117,7 +117,7 @@ class RNNCellBase(Module):
                 f"{type(self).__name__}: hidden_size is positive, not {hidden_size}"
             )
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        rows = self.gates * hidden_size
+        rows = num_chunks * hidden_size
         made = {"device": device, "dtype": dtype}
         self.weight_ih = Parameter(ig.empty((rows, input_size), **made))
         self.weight_hh = Parameter(ig.empty((rows, hidden_size), **made))
@@ -172,7 +172,7 @@ class RNNCell(RNNCellBase):
         dtype: DType | None = None,
     ) -> None:
         self_check = check_nonlinearity("RNNCell", nonlinearity)
-        super().__init__(input_size, hidden_size, bias, device, dtype)
+        super().__init__(input_size, hidden_size, bias, GATES["RNN"], device, dtype)
         self.nonlinearity = self_check
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
@@ -186,7 +186,15 @@ class RNNCell(RNNCellBase):
 class GRUCell(RNNCellBase):
     """One step of a gated recurrent unit."""
 
-    gates = GATES["GRU"]
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, GATES["GRU"], device, dtype)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """input: [b, i] or [i]; hx: [b, n] or [n], zeros when not given; the new state."""
@@ -199,7 +207,15 @@ class GRUCell(RNNCellBase):
 class LSTMCell(RNNCellBase):
     """One step of long short-term memory."""
 
-    gates = GATES["LSTM"]
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, GATES["LSTM"], device, dtype)
 
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None

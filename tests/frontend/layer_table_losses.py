@@ -87,6 +87,15 @@ CLASSES = {
         case(x=[(2, 5, 3), row_sums_to_one(2, 5, 3)]), case(x=[(5,), Fixed(np.array(3))]),
         case(x=[(5,), row_sums_to_one(5)]), case(label_smoothing=1.0, x=SCORES),
     ],
+    "LinearCrossEntropyLoss": [
+        case(4, 5, x=[(6, 4), Fixed(ints(5, 6))]),
+        case(4, 5, bias=True, x=[(4,), Fixed(np.array(3))]),
+        case(
+            4, 5, out_features=(2, 3), bias=True, weight=_CLASS_WEIGHTS, reduction="sum",
+            ignore_index=2, label_smoothing=0.1, x=[(2, 4), Fixed(ints(5, 2, 2, 3))],
+        ),
+        case(4, 5, reduction="none", x=[(6, 4), row_sums_to_one(6, 5)]),
+    ],
     "BCELoss": [
         *reduced(x=[unit(*LINE), unit(*LINE)]),
         case(weight=tensor(positive(5)), x=[unit(*LINE), unit(*LINE)]),
