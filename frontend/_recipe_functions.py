@@ -40,18 +40,17 @@ class Recipe:
     @property
     def takes_metric(self) -> bool:
         """Whether a step of the schedule looks at a metric."""
-        found = inspect.signature(self.scheduler.step).parameters.get("metrics")
-        return found is not None and found.default is inspect.Parameter.empty
+        return "metrics" in inspect.signature(self.scheduler.step).parameters
 
     def named_state(self) -> Iterator[tuple[str, Tensor, str]]:
         """Name and kind of all state: the model's names as they are, those of the average behind
         `ema.`."""
-        yield from _module_state(self.model, "", "parameter")
+        yield from _module_state(self.model, "")
         for part in (self.optim, self.scheduler):
             if part is not None:
                 yield from part.named_state()
         if self.ema is not None:
-            yield from _module_state(self.ema, "ema.", "buffer")
+            yield from _module_state(self.ema, "ema.")
 
     def forward(self) -> Function:
         """The model's result."""
@@ -134,9 +133,9 @@ def clip_gradients(optim: Any, most: float) -> None:
     clip_grad_norm_([p for group in optim.param_groups for p in group["params"]], most)
 
 
-def _module_state(module: Any, prefix: str, kind: str) -> Iterator[tuple[str, Tensor, str]]:
+def _module_state(module: Any, prefix: str) -> Iterator[tuple[str, Tensor, str]]:
     for name, parameter in module.named_parameters(remove_duplicate=False):
-        yield prefix + name, parameter, kind
+        yield prefix + name, parameter, "parameter"
     for path, part in module.named_modules():
         for name, buffer in part._buffers.items():
             if buffer is not None:

@@ -1,7 +1,8 @@
 """Data files as arrays by name (.npz, .npy, .csv), and their fit to the types that a function
 declares.
 
-A `.npy` file is mapped, not read. What stands on standard input, called `-`, is known by its first
+A `.npy` file is mapped, not read, and so are the large arrays of a `.npz` that are stored
+uncompressed. What stands on standard input, called `-`, is known by its first
 bytes. Fitting casts f64 to f32, and other numbers where every value survives unchanged; each cast
 is told, none is silent."""
 
@@ -9,8 +10,10 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
 
@@ -28,6 +31,11 @@ ENDINGS: Final = (".npz", ".npy", ".csv")
 STANDARD: Final = "-"
 """The path that stands for standard input or output."""
 _STDIN: Final = "standard input"
+_ARCHIVE_ERRORS: Final = (
+    ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError, TypeError, struct.error,
+    zlib.error, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What `zipfile` and NumPy raise for archives that are damaged or of a kind they do not know."""
 
 
 class DataError(Error, ValueError):
@@ -103,13 +111,17 @@ def _read_npy(source: str | BinaryIO, path: str, mapped: bool = False) -> Array:
 
 def _read_npz(source: str | BinaryIO, path: str) -> dict[str, Array]:
     try:
+        if isinstance(source, str):
+            from intaglio.runtime.npzfile import read_npz
+
+            return read_npz(source)
         with np.load(source, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is not a .npz file")
             return {name: archive[name] for name in archive.files}
     except DataError:
         raise
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except _ARCHIVE_ERRORS as error:
         raise _unreadable(path, error) from None
 
 

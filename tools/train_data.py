@@ -1,0 +1,36 @@
+"""Which arrays a training run takes: `--data FILE` and `--data NAME=FILE`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def read_arrays(texts: tuple[str, ...]) -> dict[str, Array]:
+    """The arrays of all the files by name. `NAME=FILE` is one array, meant for that name; a file
+    whose own name has an equals sign stays a file. Raises `DataError` for a name given twice."""
+    from intaglio.runtime.datasets import DataError, read_named, read_one
+
+    made: dict[str, Array] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if equals and name and path and not os.path.exists(text):
+            found = {name: read_one(path, name)}
+        else:
+            found = read_named(text)
+        for key in found:
+            if key in made:
+                raise DataError(f"{text}: the data have {key!r} already")
+        made |= found
+    return made
+
+
+def check_streams(*given: tuple[str, ...]) -> None:
+    """A usage error where standard input would be read twice."""
+    if sum(text.rpartition("=")[2] == "-" for texts in given for text in texts) > 1:
+        raise click.UsageError("standard input can be read only once")
