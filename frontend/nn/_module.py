@@ -4,9 +4,8 @@ name."""
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self
 
 import intaglio as ig
 from intaglio._scope import current
@@ -14,35 +13,19 @@ from intaglio._tensor import Parameter, Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, Error
 from intaglio.nn._buffer import Buffer
+from intaglio.nn._module_hooks import EVERYWHERE, ModuleHooks, RemovableHandle, hooked_call
+from intaglio.nn._module_state import IncompatibleKeys, LoadError, ModuleState
 
-_hook_ids = count()
+__all__ = ["IncompatibleKeys", "LoadError", "Module", "RemovableHandle"]
 
-
-class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict(strict=False)` could not match."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-class RemovableHandle:
-    """Takes a hook off again: `handle.remove()`, or leave the `with` block."""
-
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self._hooks, self._key = hooks, key
-
-    def remove(self) -> None:
-        """Take the hook off; doing it twice is fine."""
-        self._hooks.pop(self._key, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
+_HOOKS = (
+    "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
+    "_state_hooks",
+)  # fmt: skip
 
 
-class Module:
+class Module(ModuleHooks, ModuleState):
     """Base of every layer and model.
 
     Assigning a `Parameter`, a `Buffer`, a `Module` or (after `register_buffer`) a tensor to an
@@ -54,35 +37,49 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _non_persistent: set[str]
-    _forward_hooks: dict[int, Any]
-    _forward_pre_hooks: dict[int, Any]
 
-    def __init__(self) -> None:
-        put = super().__setattr__
-        put("training", True)
-        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"):
-            put(name, OrderedDict())
-        put("_non_persistent", set())
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args or kwargs:
+            raise TypeError(
+                f"{type(self).__name__}: Module.__init__ takes no arguments, and got"
+                f" {[*map(repr, args), *kwargs]}"
+            )
+        own = self.__dict__
+        own["training"] = True
+        for name in _REGISTRIES:
+            own[name] = OrderedDict()
+        for name in _HOOKS:
+            own[name] = {}
+        own["_non_persistent"], own["_hook_changes"] = set(), None
 
     def forward(self, *inputs: Any, **keywords: Any) -> Any:
         """What the module computes; every subclass defines it."""
         raise Error(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
+        if "_compiled_call" in self.__dict__:
+            return self.__dict__["_compiled_call"](*inputs, **keywords)
+        return self._call(*inputs, **keywords)
+
+    def _call(self, *inputs: Any, **keywords: Any) -> Any:
         before = current.scope
         current.scope = (before, self)
         try:
-            for hook in tuple(self._forward_pre_hooks.values()):
-                changed = hook(self, inputs)
-                if changed is not None:
-                    inputs = changed if isinstance(changed, tuple) else (changed,)
-            result = self.forward(*inputs, **keywords)
-            for hook in tuple(self._forward_hooks.values()):
-                changed = hook(self, inputs, result)
-                result = result if changed is None else changed
-            return result
+            if self._hook_changes or EVERYWHERE["any"]:
+                return hooked_call(self, self.forward, inputs, keywords)
+            return self.forward(*inputs, **keywords)
         finally:
             current.scope = before
+
+    def compile(self, *, disable: bool = False, **options: Any) -> None:
+        """Let calls run compiled from now on, in place. torch's options (`backend`, `mode`, ...)
+        change nothing."""
+        from intaglio._jit import jit
+
+        self.__dict__["_compiled_call"] = jit(self._call, disable=disable)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled_call"}
 
     # ----------------------------------------------------------------------------------- attributes
 
@@ -93,6 +90,9 @@ class Module:
                 raise Error(
                     f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
                 )
+            super().__setattr__(name, value)
+            return
+        if isinstance(getattr(type(self), name, None), property):
             super().__setattr__(name, value)
             return
         if isinstance(value, Buffer):
@@ -147,6 +147,7 @@ class Module:
     def register_parameter(self, name: str, parameter: Parameter | None) -> None:
         """Add a parameter (or the place of one: None) under a name."""
         self._check_name(name)
+        self._check_kind(name, parameter, Parameter)
         self._forget(name, "_parameters")
         self._parameters[name] = parameter
 
@@ -154,6 +155,7 @@ class Module:
         """Add a tensor that is part of the state but is not trained; `persistent=False` keeps it
         out of `state_dict`."""
         self._check_name(name)
+        self._check_kind(name, tensor, Tensor)
         self._forget(name, "_buffers")
         self._buffers[name] = tensor
         (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
@@ -161,6 +163,7 @@ class Module:
     def register_module(self, name: str, module: Module | None) -> None:
         """Add a child under a name."""
         self._check_name(name)
+        self._check_kind(name, module, Module)
         self._forget(name, "_modules")
         self._modules[name] = module
 
@@ -174,6 +177,13 @@ class Module:
         registered = (self._parameters, self._buffers, self._modules)
         if hasattr(self, name) and not any(name in registry for registry in registered):
             raise KeyError(f"{type(self).__name__}: the attribute {name!r} exists already")
+
+    def _check_kind(self, name: str, value: Any, kind: type) -> None:
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"{type(self).__name__}.{name} takes a {kind.__name__} or None, not"
+                f" {type(value).__name__}"
+            )
 
     # ------------------------------------------------------------------------------------ traversal
 
@@ -256,6 +266,18 @@ class Module:
             module = child
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a dotted path; with `strict` there must be one already."""
+        if not isinstance(module, Module):
+            raise TypeError(f"set_submodule: a Module is wanted, not {type(module).__name__}")
+        path, _, name = target.rpartition(".")
+        if not name:
+            raise ArgumentError("set_submodule: the path is empty")
+        parent = self.get_submodule(path)
+        if strict and parent._modules.get(name) is None:
+            raise AttributeError(f"{type(parent).__name__} has no child {name!r} (in {target!r})")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path."""
         path, _, name = target.rpartition(".")
@@ -277,6 +299,8 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Switch this module and all below to training (dropout drops, ...) or, with False, to
         evaluation."""
+        if not isinstance(mode, bool):
+            raise ArgumentError(f"train: mode is True or False, not {mode!r}")
         for module in self.modules():
             module.training = mode
         return self
@@ -306,7 +330,26 @@ class Module:
         function(self)
         return self
 
-    def to(self, *arguments: Any, dtype: DType | None = None, device: Any = None) -> Self:
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Replace what parameters, their gradients and buffers hold by `function` of it."""
+        with ig.no_grad():
+            for module in self.modules() if recurse else [self]:
+                for parameter in module._parameters.values():
+                    if parameter is not None:
+                        _replace(parameter, function)
+                for name, buffer in module._buffers.items():
+                    if buffer is not None:
+                        module._buffers[name] = function(buffer)
+        return self
+
+    def to(
+        self,
+        *arguments: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        non_blocking: bool = False,
+        memory_format: Any = None,
+    ) -> Self:
         """Convert floating parameters and buffers, or move all, in place: `to(ig.float64)`,
         `to("cuda")`, `to(other_tensor)`."""
         for argument in arguments:
@@ -314,30 +357,27 @@ class Module:
                 dtype = argument
             elif isinstance(argument, Tensor):
                 dtype, device = argument.dtype, argument.device
-            else:
+            elif not isinstance(argument, bool):
                 device = argument
         if dtype is not None and not dtype.is_floating_point:
             raise ArgumentError(f"Module.to takes a floating-point dtype, not {dtype!r}")
-        with ig.no_grad():
-            for module in self.modules():
-                for registry in (module._parameters, module._buffers):
-                    module._convert(registry, dtype, device)
-        return self
 
-    @staticmethod
-    def _convert(registry: dict[str, Any], dtype: DType | None, device: Any) -> None:
-        for name, tensor in registry.items():
-            if tensor is None:
-                continue
-            wanted = dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
-            moved = tensor.to(dtype=wanted, device=device)
-            if isinstance(tensor, Parameter):
-                gradient = tensor.grad
-                tensor.data = moved
-                if gradient is not None:
-                    tensor.grad = gradient.to(dtype=wanted, device=device)
-            else:
-                registry[name] = moved
+        def moved(tensor: Tensor) -> Tensor:
+            wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+            return tensor.to(dtype=wanted, device=device)
+
+        return self._apply(moved)
+
+    def type(self, dst_type: Any) -> Self:
+        """Convert all parameters and buffers, also those of integers, to a dtype."""
+        from intaglio._dtype_names import as_dtype
+
+        wanted = as_dtype(dst_type)
+        return self._apply(lambda tensor: tensor.to(wanted))
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Move parameters and buffers to a device without their values."""
+        return self._apply(lambda t: ig.empty_like(t, device=device), recurse)
 
     def share_memory(self) -> Self:
         """Move parameters and buffers into memory that is shared between processes."""
@@ -362,63 +402,18 @@ class Module:
         """Convert to float64."""
         return self.to(ig.float64)
 
-    # ---------------------------------------------------------------------------------------- hooks
+    def half(self) -> Self:
+        """Convert to float16."""
+        return self.to(ig.float16)
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, inputs, result)` after every forward; what it returns replaces the
-        result."""
-        return self._add_hook(self._forward_hooks, hook)
-
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, inputs)` before every forward; what it returns replaces the inputs."""
-        return self._add_hook(self._forward_pre_hooks, hook)
-
-    @staticmethod
-    def _add_hook(hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHandle:
-        key = next(_hook_ids)
-        hooks[key] = hook
-        return RemovableHandle(hooks, key)
-
-    # ---------------------------------------------------------------------------------------- state
-
-    def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and persistent buffers by qualified name; tied ones under each name. The
-        tensors share memory."""
-        found: dict[str, Tensor] = OrderedDict()
-        for path, module in self.named_modules(prefix=prefix.rstrip("."), remove_duplicate=False):
-            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-                if tensor is not None and name not in module._non_persistent:
-                    found[f"{path}.{name}" if path else name] = tensor.detach()
-        return found
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
-    ) -> IncompatibleKeys:
-        """Copy values in by name. `strict` refuses missing and unexpected names; other shapes are
-        refused always.
-
-        Values may be tensors or anything NumPy takes. Nothing is changed when an error is raised.
-        """
-        own = self.state_dict()
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        values = {name: ig.as_tensor(state_dict[name]) for name in own if name in state_dict}
-        problems = [
-            f"{name}: {tuple(value.shape)} does not fit {tuple(own[name].shape)}"
-            for name, value in values.items()
-            if tuple(value.shape) != tuple(own[name].shape)
-        ]
-        if strict:
-            problems += [f"missing: {name}" for name in missing]
-            problems += [f"unexpected: {name}" for name in unexpected]
-        if problems:
-            raise LoadError(f"{type(self).__name__}.load_state_dict: " + "; ".join(problems))
-        with ig.no_grad():
-            for name, value in values.items():
-                own[name].copy_(value)
-        return IncompatibleKeys(missing, unexpected)
+    def bfloat16(self) -> Self:
+        """Convert to bfloat16."""
+        return self.to(ig.bfloat16)
 
     # ------------------------------------------------------------------------------------- printing
+
+    def _get_name(self) -> str:
+        return type(self).__name__
 
     def extra_repr(self) -> str:
         """What `repr` shows of this module besides its children."""
@@ -428,9 +423,9 @@ class Module:
         extra = self.extra_repr()
         children = [f"({name}): {_indented(repr(child))}" for name, child in self._modules.items()]
         if not children:
-            return f"{type(self).__name__}({extra})"
+            return f"{self._get_name()}({extra})"
         lines = [extra] if extra else []
-        return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
 
     def _repr_html_(self) -> str:
         from intaglio._html import module_html
@@ -438,8 +433,13 @@ class Module:
         return module_html(self)
 
 
-class LoadError(Error, RuntimeError):
-    """A state dict that does not fit the module it is loaded into."""
+def _replace(parameter: Parameter, function: Callable[[Tensor], Tensor]) -> None:
+    gradient = parameter.grad
+    moved = function(parameter)
+    if moved is not parameter:
+        parameter.data = moved
+    if gradient is not None:
+        parameter.grad = function(gradient)
 
 
 def _indented(text: str) -> str:
