@@ -256,14 +256,17 @@ class Trace:
     def finish(self, results: Sequence[Tensor]) -> Recording:
         """The values that came out: results, updates of captured tensors, gradients left set."""
         values = self.read_all(results)
-        gradients, cleared, old = [], [], {}
+        gradients, cleared, old, replaced = [], [], {}, {id(None)}
         for snapshot in list(self.snapshots.values()):
             tensor, before = snapshot.tensor, snapshot.grad
             if before is not None:
                 old[id(before)] = tensor
             if id(tensor) in self.started:
                 old[id(self.started[id(tensor)])] = tensor
-            if tensor._grad is before:
+            if tensor._grad is None and self._keeps_gradient(tensor, before):
+                gradients.append((tensor, self._zero_like(tensor)))
+                replaced |= {id(before), id(self.started.get(id(tensor)))}
+            elif tensor._grad is before:
                 continue
             if tensor._grad is None:
                 cleared.append(tensor)
@@ -272,10 +275,22 @@ class Trace:
         updates = [
             (c.tensor, c.tensor._data)
             for c in self.captures.values()
-            if c.tensor._data is not c.value
+            if c.tensor._data is not c.value and id(c.tensor) not in replaced
         ]
         captures = list(self.captures.values())
         return Recording(self.builder, captures, values, updates, gradients, cleared, old)
+
+    def _keeps_gradient(self, tensor: Tensor, before: Tensor | None) -> bool:
+        """Whether a program that cleared a gradient holds it as state: it is zero for the next
+        call."""
+        if not self.zero_gradients:
+            return False
+        return id(tensor) in self.started or (before is not None and id(before) in self.captures)
+
+    def _zero_like(self, tensor: Tensor) -> Value:
+        from intaglio._apply import full
+
+        return self.read(full(0.0, tensor._kind))
 
     def restore(self) -> None:
         """Give every tensor back what it held before."""
