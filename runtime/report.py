@@ -17,6 +17,7 @@ from intaglio.runtime.settings import num_threads, show_bytes
 from intaglio.runtime.toolchain import REMEDY
 
 if TYPE_CHECKING:
+    from intaglio.compiler.lowered import StepInfo
     from intaglio.runtime.executor import Executable
     from intaglio.runtime.layout import Planner
     from intaglio.runtime.signature import Sizes
@@ -174,7 +175,7 @@ def explain(executable: Executable, given: Mapping[str, int]) -> Explanation:
     lowered = lower(graph, in_place=executable.updates, packable=executable.packable)
     names = sizes.by_name if sizes is not None else {}
     steps = tuple(
-        Step(s.number, s.ops, describe(s.where), _guess(s.nanoseconds, names))
+        Step(s.number, _ops(s), describe(s.where), _guess(s.nanoseconds, names))
         for s in lowered.steps
     )
     return Explanation(
@@ -185,6 +186,11 @@ def explain(executable: Executable, given: Mapping[str, int]) -> Explanation:
         layout(graph).lines if executable.device is None else (),
         None if sizes is None else plan_of(executable, given),
     )
+
+
+def _ops(info: StepInfo) -> tuple[str, ...]:
+    """The ops of a kernel, and for how many groups of them it runs."""
+    return info.ops if info.count == 1 else (f"{info.count} times:", *info.ops)
 
 
 def _guess(nanoseconds: Size, sizes: Mapping[str, int]) -> float | None:
@@ -257,7 +263,7 @@ def _steps(planner: Planner, seconds: Sequence[float]) -> tuple[Step, ...]:
     by_number: dict[int, tuple[list[str], list[Places]]] = {}
     for info in planner.lowered.steps:
         ops, places = by_number.setdefault(info.number, ([], []))
-        ops += info.ops
+        ops += _ops(info)
         places.append(info.where)
     if len(by_number) != len(seconds):
         return (Step(0, (f"{len(seconds)} steps, some in loops",), "", sum(seconds)),)

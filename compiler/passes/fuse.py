@@ -467,6 +467,7 @@ class _Writer:
     def __init__(self, fuser: _Fuser) -> None:
         self.fuser, self.sources, self.old = fuser, fuser.sources, fuser.graph
         self.here: dict[Value, Value] = {v: v for v in self.old.inputs}
+        self.position = {n: k for k, n in enumerate(self.old.nodes)}
 
     def graph(self) -> Graph:
         """The new graph."""
@@ -497,8 +498,7 @@ class _Writer:
         return done
 
     def _node(self, group: Group) -> Node:
-        position = {n: k for k, n in enumerate(self.old.nodes)}
-        members = sorted(group.nodes, key=position.__getitem__)
+        members = sorted(group.nodes, key=self.position.__getitem__)
         inlined = set().union(*(self.sources.through.get(n, set()) for n in members))
         if len(members) == 1 and (not inlined or group.template):
             (node,) = members

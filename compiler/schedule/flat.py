@@ -61,9 +61,15 @@ class FlatGroups:
 
     def __init__(self) -> None:
         self._known: dict[Hashable, bool] = {}
+        self._found: dict[Graph, Flat | None] = {}
 
     def of(self, graph: Graph) -> Flat | None:
         """What a group of nodes is, if it is flat."""
+        if graph not in self._found:
+            self._found[graph] = self._find(graph)
+        return self._found[graph]
+
+    def _find(self, graph: Graph) -> Flat | None:
         shape = graph.outputs[0].type.shape if graph.outputs else ()
         if _is_single(shape) or any(v.type.shape != shape for v in graph.outputs):
             return None
