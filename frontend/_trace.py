@@ -30,7 +30,7 @@ from intaglio.compiler.errors import TraceError
 from intaglio.compiler.ir import Attributes, Graph, Value
 from intaglio.compiler.op import Builder, has_effect
 from intaglio.compiler.types import TensorType
-from intaglio.compiler.where import Where, describe
+from intaglio.compiler.where import Places, Where, describe
 
 _LOCK: Final = threading.RLock()
 _SLOTS: Final = (
@@ -112,6 +112,7 @@ class Trace:
         self.grad_read: set[int] = set()  # leaves whose `.grad` decided what was recorded
         self.started: dict[int, Tensor] = {}
         self.deriving: Spot | None = None  # the place that the derivative recorded now belongs to
+        self.replayed: Places = ()  # those of the node of a file that is recorded anew
         self._places: dict[Any, Where] = {}
 
     def input(self, type: TensorType, hint: str = "") -> Value:
@@ -131,7 +132,7 @@ class Trace:
         if where is None:
             where = where_of(place)
             where = self._places[key] = where.derivative() if derived else where
-        self.builder.places = (where,)
+        self.builder.places = (where,) if derived else self.replayed or (where,)
         made = self.builder.apply(op, values, attributes)
         self.known.update(made)
         return made

@@ -1,15 +1,26 @@
-"""Put numbers in place of symbolic sizes: in types, attributes, blocks and constraints."""
+"""Put numbers, or other sizes, in place of symbolic sizes: in types, attributes, blocks and
+constraints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intaglio.compiler.dims import Dim, Shape, Size, Symbol, substitute, symbols
+from intaglio.compiler.dims import (
+    Constraint,
+    Dim,
+    Shape,
+    Size,
+    Symbol,
+    collecting,
+    holds,
+    substitute,
+    symbols,
+)
 from intaglio.compiler.errors import ShapeError
 from intaglio.compiler.ir import Attribute, Graph, Node, Value
 
 
-def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
+def specialise(graph: Graph, sizes: Mapping[str, Size]) -> Graph:
     """The graph for calls in which the symbols named in `sizes` have these values.
 
     Constraints that the values decide are dropped. Raises `ShapeError` for one that they break.
@@ -29,17 +40,30 @@ def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
         nodes.append(
             Node(node.op, operands, [value(v) for v in node.outputs], attributes, node.where)
         )
-    left = []
-    for constraint in graph.constraints:
-        if symbols(constraint.left, constraint.right).keys() - sizes.keys():
-            left.append(constraint)
-        elif not constraint.holds(sizes):
-            place = f" ({constraint.where})" if constraint.where else ""
-            raise ShapeError(f"the sizes {dict(sizes)} break {constraint}{place}")
+    left = [kept for c in graph.constraints if (kept := _constraint(c, sizes)) is not None]
     return Graph(tuple(inputs), tuple(nodes), tuple(here[v] for v in graph.outputs), tuple(left))
 
 
-def specialised(attribute: Attribute, sizes: Mapping[str, int]) -> Attribute:
+def _constraint(constraint: Constraint, sizes: Mapping[str, Size]) -> Constraint | None:
+    """What is left of a constraint; None when it is decided."""
+    if not symbols(constraint.left, constraint.right).keys() & sizes.keys():
+        return constraint
+    left = specialised_size(constraint.left, sizes)
+    right = specialised_size(constraint.right, sizes)
+    undecided: list[Constraint] = []
+    with collecting(undecided):
+        kept = holds(left, constraint.relation, right)
+    if not kept:
+        place = f" ({constraint.where})" if constraint.where else ""
+        raise ShapeError(f"the sizes {_shown(sizes)} break {constraint}{place}")
+    return Constraint(left, constraint.relation, right, constraint.where) if undecided else None
+
+
+def _shown(sizes: Mapping[str, Size]) -> str:
+    return ", ".join(f"{name} = {size}" for name, size in sizes.items())
+
+
+def specialised(attribute: Attribute, sizes: Mapping[str, Size]) -> Attribute:
     """An attribute with the sizes in place, inside tuples and blocks too."""
     if isinstance(attribute, Dim):
         return specialised_size(attribute, sizes)
@@ -50,12 +74,12 @@ def specialised(attribute: Attribute, sizes: Mapping[str, int]) -> Attribute:
     return attribute
 
 
-def specialised_shape(shape: Shape, sizes: Mapping[str, int]) -> Shape:
+def specialised_shape(shape: Shape, sizes: Mapping[str, Size]) -> Shape:
     """A shape with the sizes in place."""
     return tuple(specialised_size(size, sizes) for size in shape)
 
 
-def specialised_size(size: Size, sizes: Mapping[str, int]) -> Size:
+def specialised_size(size: Size, sizes: Mapping[str, Size]) -> Size:
     """A size with the numbers of the symbols that have one in place."""
     if isinstance(size, int):
         return size
