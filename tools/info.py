@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from intaglio.tools.options import Examples, model_argument
+from intaglio.tools.progress import about_training
 from intaglio.tools.show import function_sizes, safe, signature, table
 
 if TYPE_CHECKING:
@@ -47,8 +49,16 @@ def info(model: str, every: bool, as_json: bool) -> None:
     parts = outline(found.metadata)
     if parts is not None:
         click.echo("\ncheckpoint\n" + table(parts, "  "))
-    elif found.metadata:
-        click.echo("\nmetadata\n" + table(sorted(found.metadata.items()), "  "))
+        return
+    if training := about_training(found.program, found.values, found.metadata):
+        click.echo("\n" + training)
+    if remarks := own_remarks(found.metadata):
+        click.echo("\nmetadata\n" + table(remarks, "  "))
+
+
+def own_remarks(metadata: Mapping[str, object]) -> list[tuple[str, object]]:
+    """The author's remarks in order, without those of a training run, which are told in words."""
+    return sorted((k, v) for k, v in metadata.items() if not k.startswith("training."))
 
 
 def head(path: str, found: LoadedFile) -> str:

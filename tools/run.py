@@ -172,12 +172,13 @@ def call_in_batches(
             f"{cuts.examples} rows do not make whole batches: {function.name} takes "
             f"{cuts.low} rows at least, and {cuts.dropped(size)} are left over"
         )
-    made = []
+    made, counts = [], []
     with bar(cuts.examples, hidden) as shown:
         for rows, batch in cut(cuts, leaves, size):
             made.append(call_leaves(function, batch))
+            counts.append(rows)
             shown.update(rows)
-    return made[0] if len(made) == 1 else joined(function.function, cuts, made)
+    return made[0] if len(made) == 1 else joined(function.function, cuts, made, counts)
 
 
 def bar(rows: int, hidden: bool | None) -> tqdm[Any]:
@@ -187,17 +188,38 @@ def bar(rows: int, hidden: bool | None) -> tqdm[Any]:
     return tqdm(total=rows, unit="row", leave=False, disable=hidden)
 
 
-def joined(function: Function, cuts: Batching, made: Sequence[Sequence[Array]]) -> list[Array]:
-    """The batches' results one after another; each must have a row per row of the arguments."""
+def joined(
+    function: Function, cuts: Batching, made: Sequence[Sequence[Array]], counts: Sequence[int]
+) -> list[Array]:
+    """The batches' results one after another, where they have a row per row of the arguments. Of
+    single numbers with a fraction the mean over the rows, as training has it of its evaluation."""
     from intaglio.runtime.datasets import DataError
 
+    averaged = [
+        name
+        for name, value in zip(function.results, function.result_values, strict=True)
+        if not value.type.rank and value.type.dtype.kind == "f"
+    ]
+    if averaged:
+        tell(f"{', '.join(map(safe, averaged))}: the mean over {len(counts)} batches by their rows")
     for name, value in zip(function.results, function.result_values, strict=True):
-        if not value.type.rank or value.type.shape[0] != cuts.axis:
+        if name not in averaged and (not value.type.rank or value.type.shape[0] != cuts.axis):
             raise DataError(
                 f"the result {name!r}: {value.type} does not have one row per row of the "
                 "arguments, so batches of it can't be joined: run without --batch"
             )
-    return [np.concatenate(parts) for parts in zip(*made, strict=True)]
+    return [
+        mean_by_rows(parts, counts) if name in averaged else np.concatenate(parts)
+        for name, parts in zip(function.results, zip(*made, strict=True), strict=True)
+    ]
+
+
+def mean_by_rows(parts: Sequence[Array], counts: Sequence[int]) -> Array:
+    """The mean of numbers that stand for so many rows each: added up in f64, in their order."""
+    total = 0.0
+    for part, rows in zip(parts, counts, strict=True):
+        total += float(part) * rows
+    return np.array(total / sum(counts))
 
 
 def result_names(function: Function) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import intaglio as ig
 import intaglio.nn.functional as F
 from intaglio import nn, optim
+from intaglio.optim import lr_scheduler, swa_utils
 from intaglio.runtime import load
 
 N = ig.Dim("n", min=2, max=64)
@@ -204,3 +205,69 @@ def test_what_does_not_go_together() -> None:
         with pytest.raises(ig.ArgumentError, match=told):
             ig.program(model, inputs=x, **options)
     assert model.training
+
+
+def test_a_schedule_by_epochs_or_steps_and_its_start() -> None:
+    x, t = batch()
+    for schedule in ("epoch", "step"):
+        model = nn.Linear(4, 3)
+        made = optim.SGD(model.parameters(), lr=1.0)
+        program = classifier(
+            model, optim=made, scheduler=lr_scheduler.StepLR(made, 2, gamma=0.5), schedule=schedule
+        )
+        assert ("schedule" in program.functions) == (schedule == "epoch")
+        rates = []
+        for _ in range(5):
+            rates.append(made.param_groups[0]["lr"])
+            program.train_step(x, t)
+            if schedule == "epoch":
+                program.schedule()
+        assert rates == [1.0, 1.0, 0.5, 0.5, 0.25]
+        program.init()
+        assert made.param_groups[0]["lr"] == 1.0
+        assert program.state["schedule.last_epoch"] == 0
+
+
+def test_a_schedule_that_looks_at_a_metric() -> None:
+    x, t = batch()
+    model = nn.Linear(4, 3)
+    made = optim.SGD(model.parameters(), lr=1.0)
+    watching = lr_scheduler.ReduceLROnPlateau(made, patience=0, factor=0.5)
+    program = classifier(model, optim=made, scheduler=watching)
+    assert program.functions["schedule"].parameters == ("metric",)
+    for metric in (3.0, 2.0, 2.0, 1.0, 1.5):
+        program.schedule(np.float64(metric))
+    assert made.param_groups[0]["lr"] == 0.25
+    by_loss = classifier(model, optim=made, scheduler=watching, schedule="step")
+    program.init()
+    assert made.param_groups[0]["lr"] == 1.0
+    made.param_groups[0]["lr"] = 0.0
+    for _ in range(3):
+        by_loss.train_step(x, t)
+    assert watching.num_bad_epochs == 0 and watching.best == by_loss.train_step(x, t)["loss"].item()
+
+
+def test_an_average_is_what_is_served(tmp_path: Path) -> None:
+    ig.manual_seed(2)
+    model = Net()
+    begun = bytes_of(model)
+    ema = swa_utils.AveragedModel(model, avg_fn=swa_utils.get_ema_avg_fn(0.5))
+    program = classifier(model, optim=optim.SGD(model.parameters(), lr=0.5), ema=ema)
+    names = set(program.ir.state)
+    assert {"first.weight", "ema.module.first.weight", "ema.n_averaged"} <= names
+    x, t = batch()
+    expected = None
+    for _ in range(3):
+        program.train_step(x, t)
+        now = model.last.weight.detach().numpy().copy()
+        expected = now if expected is None else expected * 0.5 + now * 0.5
+    np.testing.assert_array_equal(ema.module.last.weight.detach().numpy(), expected)
+    ema.eval()
+    np.testing.assert_array_equal(program(x).numpy(), ema(x).detach().numpy())
+    program.save(tmp_path / "model.ig")
+    loaded = load(tmp_path / "model.ig")
+    assert loaded.eval(x.numpy(), t.numpy())["loss"] == program.eval(x, t)["loss"].item()
+    ig.manual_seed(2)
+    program.init()
+    assert bytes_of(model) == begun == bytes_of(ema.module)
+    assert ema.n_averaged.item() == 0

@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from intaglio.compiler.dims import Dim
+from intaglio.compiler.dtypes import float32
 from intaglio.compiler.ir import Function, Program, State
+from intaglio.compiler.op import Builder
+from intaglio.compiler.types import TensorType
 from intaglio.runtime.file import write
 from intaglio.runtime.model import load
 from intaglio.tools.info import about_state
@@ -84,15 +88,38 @@ def test_batches_give_the_same_rows(model: Path, tmp_path: Path) -> None:
     assert np.array_equal(made[0], made[2])
 
 
-def test_results_without_rows_are_not_joined(model: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "d.npz", **programs.data())
-    done = here("run", model, "--function", "eval", "--data", tmp_path / "d.npz", "--batch", 10)
-    assert done.code == 1
-    assert "'loss': f32[]" in done.err
-    assert "run without --batch" in done.err
+def test_numbers_are_averaged_and_other_results_without_rows_refused(
+    model: Path, tmp_path: Path
+) -> None:
+    data = programs.data()
+    np.savez(tmp_path / "d.npz", **data)
+    done = here("run", model, "--function", "eval", "--data", tmp_path / "d.npz", "--batch", 30)
+    assert done.code == 0
+    assert "loss: the mean over 4 batches by their rows" in done.err
+    parts = [
+        load(model).eval(data["x"][k : k + 30], data["t"][k : k + 30]) for k in (0, 30, 60, 90)
+    ]
+    total = 0.0
+    for part, rows in zip(parts, (30, 30, 30, 10), strict=True):
+        total += float(part["loss"]) * rows
+    assert done.out == f"loss {total / 100}\n"
     whole = here("run", model, "--function", "eval", "--data", tmp_path / "d.npz")
     expected = load(model).eval(**programs.data())["loss"]
     assert whole.out == f"loss {expected[()]!s}\n"
+    ir = Program({"f": _column_sums()}, {})
+    write(str(tmp_path / "sums.ig"), ir, {}, {})
+    done = here("run", tmp_path / "sums.ig", "--data", tmp_path / "d.npz", "--batch", 30)
+    assert done.code == 1
+    assert "the result 'total': f32[5]" in done.err and "run without --batch" in done.err
+
+
+def _column_sums() -> Function:
+    g = Builder()
+    x = g.input(TensorType(float32, (Dim("n", min=1, max=4096), 5)), "x")
+    return Function(
+        "f", g.graph([g.sum(x, axes=(0,))]), ("x",), ("total",), parameters=("x",),
+        input_structure=("tuple", ("*",)),
+    )  # fmt: skip
 
 
 def test_casts_are_told(model: Path, tmp_path: Path) -> None:
@@ -150,7 +177,7 @@ def test_the_op_that_makes_a_nan_is_named(model: Path, tmp_path: Path) -> None:
 def test_usage_errors_exit_with_2(model: Path, tmp_path: Path) -> None:
     for wrong in (
         ["nonsense"], ["run"], ["run", model, "--input", "x"], ["run", model, "--input", "x="],
-        ["run", model, "--batch", "0"], ["run", model, "--output", "y.txt"],
+        ["run", model, "--batch", "0"], ["run", model, "--output", "y.pdf"],
         ["run", model, "--max-memory", "much"], ["run", model, "--device", "gpu9"],
         ["train", model], ["dump", model, "--after", "x"],
         ["dump", model, "--format", "pdf"], ["bench", model, "--size", "n=-1"],

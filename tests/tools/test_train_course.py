@@ -270,6 +270,36 @@ def test_a_result_that_is_not_finite_may_end_the_run(files: Path, tmp_path: Path
     assert train(files, "small.ig", tmp_path / "out.ig", *line).code == 0
 
 
+def test_what_is_told_of_a_trained_file(files: Path, tmp_path: Path) -> None:
+    course = ["--steps", 30, "--metrics", tmp_path / "m.csv"]
+    train(files, "plateau.ig", tmp_path / "out.ig", *course)
+    told = here("info", tmp_path / "out.ig").out
+    best = min(row["eval.loss"] for row in rows(tmp_path / "m.csv"))
+    for line in (
+        "2 epochs and 4 steps of the next done, 30 steps in all",
+        f"best eval.loss {best:.6g} in epoch 2",
+        "train_step on batches of 8, mixed by seed 0",
+        "schedule(metric: f64[]) -> nothing",
+        "init() -> nothing",
+    ):
+        assert line in told
+    assert "training.best" not in told and "metadata" not in told
+    assert "training.best" in here("info", "--json", tmp_path / "out.ig").out
+    assert "\ntraining\n" not in here("info", files / "plateau.ig").out
+    kept = load(tmp_path / "out.ig")
+    kept.save(tmp_path / "odd.ig", metadata={**kept.metadata, "training.best": "\x1b[1m"})
+    assert "training.* metadata are damaged" in here("info", tmp_path / "odd.ig").out
+
+
+def test_run_evaluates_as_train_does(files: Path, tmp_path: Path) -> None:
+    train(files, "steps.ig", tmp_path / "out.ig", "--metrics", tmp_path / "m.csv")
+    done = here("run", tmp_path / "out.ig", "--function", "eval", "--data", files / "test.npz",
+                "--batch", 8)  # fmt: skip
+    assert done.code == 0, done.err
+    assert "the mean over 4 batches by their rows" in done.err
+    assert float(done.out.split()[1]) == rows(tmp_path / "m.csv")[0]["eval.loss"]
+
+
 def test_options_that_do_not_go_together(files: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ig"
     for more, code, told in (
