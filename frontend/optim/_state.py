@@ -14,6 +14,7 @@ import numpy as np
 import intaglio as ig
 from intaglio._core import Tensor
 from intaglio.compiler.errors import ArgumentError
+from intaglio.optim._groups import OUTSIDE, ParameterGroup
 
 if TYPE_CHECKING:
     from intaglio.optim._optimizer import Optimizer
@@ -62,13 +63,25 @@ def checked(optimizer: Optimizer, state_dict: Saved) -> tuple[list[Saved], list[
         )
     state = state_dict["state"]
     values = [[state.get(number, {}) for number in g["params"]] for g in groups]
-    for group, parts in zip(optimizer.param_groups, values, strict=True):
+    for group, options, parts in zip(optimizer.param_groups, groups, values, strict=True):
+        changed = _changed_formula(group, options)
         for k, (parameter, saved) in enumerate(zip(group["params"], parts, strict=True)):
-            for key, tensor in optimizer.state[parameter].items():
+            own = optimizer.state[parameter]
+            if changed is not None:
+                own = {**own, **optimizer.moments(parameter, changed)}
+            for key, tensor in own.items():
                 given = saved.get(key)
                 if isinstance(tensor, Tensor) and given is not None:
                     _check_shape(f"{name}: {key} of parameter {k}", tensor, given)
     return groups, values
+
+
+def _changed_formula(group: ParameterGroup, saved: Saved) -> ParameterGroup | None:
+    """The group with the saved options, if those make it want other moments."""
+    options = {name: value for name, value in group.items() if name not in OUTSIDE}
+    options |= {name: option(value) for name, value in saved.items() if name not in OUTSIDE}
+    made = ParameterGroup([], options, group.switches, group.constants)
+    return made if dict(made.formula()) != dict(group.formula()) else None
 
 
 def _check_shape(what: str, tensor: Tensor, given: Any) -> None:

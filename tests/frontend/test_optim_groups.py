@@ -270,10 +270,15 @@ def test_a_state_that_does_not_fit_changes_nothing():
     saved["state"][2]["exp_avg"] = ig.zeros(3, 4)
     with pytest.raises(ig.ArgumentError, match=r"exp_avg of parameter 2 has the shape \(3, 4\)"):
         opt.load_state_dict(saved)
+    saved = pickled(optim.Adam(ps, amsgrad=True).state_dict())
+    saved["state"] = {0: {"step": 1.0, "max_exp_avg_sq": ig.zeros(1)}}
+    with pytest.raises(ig.ArgumentError, match="max_exp_avg_sq of parameter 0"):
+        opt.load_state_dict(saved)
     with pytest.raises(ig.ArgumentError, match="no 'state'"):
         opt.load_state_dict({"param_groups": []})
     with pytest.raises(ig.ArgumentError, match="do not fit"):
         optim.Adam(ps[:1]).load_state_dict(saved)
+    assert opt.param_groups[0]["amsgrad"] is False
     for a, (_, b, _) in zip(before, opt.named_state(), strict=True):
         np.testing.assert_array_equal(a, b.numpy())
 
