@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -96,9 +96,12 @@ def tensor(
     return _made(made, device, requires_grad)
 
 
+_NUMBERS: Final = frozenset((float, int, bool))
+
+
 def _holds_tensors(data: Any) -> bool:
     if isinstance(data, list | tuple):
-        return any(_holds_tensors(x) for x in data)
+        return not _NUMBERS.issuperset(map(type, data)) and any(map(_holds_tensors, data))
     return isinstance(data, Tensor)
 
 

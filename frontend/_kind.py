@@ -3,6 +3,7 @@ the hot path."""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -53,6 +54,9 @@ class Kind:
 
 _KINDS: Final[WeakValueDictionary[tuple[str, Shape, Device | None], Kind]] = WeakValueDictionary()
 
+_RECENT: Final[deque[Kind]] = deque(maxlen=256)
+"""The last ones made live on a while: a loop makes a tensor of the same few kinds every time."""
+
 
 def kind_of(dtype: DType, shape: Shape, place: Device | None = None) -> Kind:
     """The one kind of this dtype, shape and device."""
@@ -61,6 +65,8 @@ def kind_of(dtype: DType, shape: Shape, place: Device | None = None) -> Kind:
     found = _KINDS.get(key)
     if found is None:
         found = _KINDS[key] = Kind(TensorType(dtype, shape), place)
+        if place is None:
+            _RECENT.append(found)
     return found
 
 
