@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +17,8 @@ import intaglio as ig
 from intaglio._apply import apply
 from intaglio._core import wrap
 from intaglio._functions_random import default_generator
-from intaglio._jit import Jitted
 from intaglio._kind import kind_of_array
 from intaglio._modes import modes
-from intaglio._program import Program
 from intaglio._tensor import Parameter, Tensor
 from intaglio.compiler.dims import Dim, Size, collecting, holds, symbols
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
@@ -29,8 +27,12 @@ from intaglio.compiler.ir import Function, Graph, Program as IRProgram, State
 from intaglio.compiler.passes.specialise import specialise, specialised_size
 from intaglio.compiler.types import TensorType
 from intaglio.nn._module import Module
-from intaglio.runtime.model import Model
 from intaglio.runtime.structure import LEAF, builder, by_parameter, flatten
+
+if TYPE_CHECKING:  # loaded where they are wanted
+    from intaglio._jit import Jitted
+    from intaglio._program import Program
+    from intaglio.runtime.model import Model
 
 SHARED = {"random.seed": "seed_value", "random.draw": "draw"}
 """States that stand for the default stream of random numbers, and what holds them there."""
@@ -151,6 +153,9 @@ def _read(
     source: str | os.PathLike[str] | Model | Program,
 ) -> tuple[IRProgram, Mapping[str, Any]]:
     """A program and the values of its states."""
+    from intaglio._program import Program
+    from intaglio.runtime.model import Model
+
     if isinstance(source, Program):
         return source.ir, source.state
     if isinstance(source, Model):
@@ -267,6 +272,8 @@ class Loaded(Module):
 
     def _compiled(self, function: Function) -> Jitted:
         """The function, compiled per signature. Kept outside of what is copied with the module."""
+        from intaglio._jit import Jitted
+
         made: dict[str, Jitted] = self.__dict__.setdefault("_compiled_functions", {})
         if function.name not in made:
             jitted = Jitted(lambda *leaves: self._replay(function, leaves))
