@@ -91,9 +91,6 @@ class _Numbered(Module):
             self.append(module)
         return self
 
-    def __iadd__(self, other: Iterable[Module]) -> Self:
-        return self.extend(other)
-
 
 class Sequential(_Numbered):
     """Calls its modules one after another; takes modules, or one ordered dict of named modules."""
@@ -136,7 +133,7 @@ class Sequential(_Numbered):
             raise ArgumentError(f"Sequential + {type(other).__name__}: both sides are Sequential")
         return Sequential(*self, *other)
 
-    def __iadd__(self, other: Iterable[Module]) -> Self:
+    def __iadd__(self, other: Sequential) -> Self:
         if not isinstance(other, Sequential):
             raise ArgumentError(f"Sequential += {type(other).__name__}: both sides are Sequential")
         return self.extend(other)
@@ -167,7 +164,7 @@ class ModuleList(_Numbered):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return type(self)(list(self._modules.values())[index])
+            return type(self)([*self][index])
         return self._modules[self._name(index)]
 
     def insert(self, index: int, module: Module) -> None:
@@ -176,6 +173,9 @@ class ModuleList(_Numbered):
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
 
     def __repr__(self) -> str:
         lines: list[str] = []

@@ -77,7 +77,8 @@ class _Convolution(Module):
 
     def reset_parameters(self) -> None:
         """Draw new weights: uniform within 1 / sqrt(fan in), both weight and bias."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5.0))
+        if math.prod(self.weight.shape):
+            init.kaiming_uniform_(self.weight, a=math.sqrt(5.0))
         if self.bias is not None:
             fan_in = self.weight.shape[1] * math.prod(self.kernel_size)
             if fan_in:
