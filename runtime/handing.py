@@ -1,10 +1,11 @@
 """Handing segments of shared memory to other processes: what is sent is a ticket of a few numbers.
 
 The receiver opens the sender's descriptor under /proc and maps it, or finds the segment among those
-it knows. Until then the sender holds the segment. Each ticket has a byte on the sender's *board*, a
-small segment of its own, which the receiver sets: so no process waits for another, no thread and no
-socket is needed, and a segment costs the sender one descriptor however often it is on its way. The
-sender looks at its board when it hands something out and after garbage collections.
+it knows. Until then the sender keeps a descriptor of it open, one for all tickets of a segment.
+Each ticket has a byte on the sender's *board*, a small segment of its own, which the receiver sets:
+so no process waits for another, and no thread and no socket is needed. The sender looks at its
+board when it hands something out, when it lets go of a segment that it has handed out, and after
+garbage collections.
 
 A ticket is worth something as long as the sender lives. A child process that ends waits a moment
 for its last tickets to be taken."""
@@ -15,9 +16,11 @@ import gc
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from multiprocessing import parent_process, util
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
@@ -49,6 +52,14 @@ class Ticket(NamedTuple):
     place: int
 
 
+class _Pin:
+    """A descriptor that keeps a segment there while tickets for it are on their way."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.descriptor = os.dup(segment.descriptor)
+        weakref.finalize(self, os.close, self.descriptor)
+
+
 class _Board:
     """The bytes of one process's tickets."""
 
@@ -56,7 +67,7 @@ class _Board:
         self.segment = Segment(PLACES)
         self.marks = self.segment.array(np.dtype(np.uint8), (PLACES,))
         self.free = list(range(PLACES - 1, -1, -1))
-        self.held: dict[int, Segment] = {}
+        self.held: dict[int, _Pin] = {}
 
     def sweep(self) -> None:
         """Let go what has been taken."""
@@ -72,22 +83,30 @@ class _Outbox:
     def __init__(self) -> None:
         self._changing = threading.Lock()
         self._boards: list[_Board] = []
+        self._pins: WeakValueDictionary[tuple[int, int], _Pin] = WeakValueDictionary()
+        self._watched: WeakSet[Segment] = WeakSet()
 
     def hand(self, segment: Segment) -> Ticket:
         with self._changing:
             board = self._board()
+            pin = self._pins.get(segment.identity)
+            if pin is None:
+                pin = self._pins[segment.identity] = _Pin(segment)
+            if segment not in self._watched:
+                self._watched.add(segment)
+                weakref.finalize(segment, _sweep)
             place = board.free.pop()
-            board.held[place] = segment
+            board.held[place] = pin
             board.marks[place] = _PENDING
         return Ticket(
-            os.getpid(), segment.descriptor, segment.identity, board.segment.descriptor,
+            os.getpid(), pin.descriptor, segment.identity, board.segment.descriptor,
             board.segment.identity, place,
         )  # fmt: skip
 
     def _board(self) -> _Board:
         """One with room."""
-        if not self._boards:
-            gc.callbacks.append(self._after_collection)
+        if _after_collection not in gc.callbacks:
+            gc.callbacks.append(_after_collection)
         for board in self._boards:
             board.sweep()
             if board.free:
@@ -95,9 +114,10 @@ class _Outbox:
         self._boards.append(_Board())
         return self._boards[-1]
 
-    def _after_collection(self, phase: str, _: Any) -> None:
-        # The collector may run in the middle of `hand`, whose lock is then taken.
-        if phase == "stop" and self._changing.acquire(blocking=False):
+    def sweep(self) -> None:
+        """Let go what has been taken, unless that is going on just now: this is also called in the
+        middle of `hand`, by the collector."""
+        if self._changing.acquire(blocking=False):
             try:
                 for board in self._boards:
                     board.sweep()
@@ -118,11 +138,6 @@ class _Outbox:
             if parent is None or not parent.is_alive():
                 return
             time.sleep(0.005)
-
-    def retire(self) -> None:
-        """Stop looking: this process is a fork of the one whose tickets these are."""
-        if self._after_collection in gc.callbacks:
-            gc.callbacks.remove(self._after_collection)
 
 
 class _Inbox:
@@ -177,11 +192,19 @@ _outbox, _inbox = _Outbox(), _Inbox()
 
 def _forked() -> None:
     global _outbox, _inbox
-    _outbox.retire()
     _outbox, _inbox = _Outbox(), _Inbox()
 
 
 os.register_at_fork(after_in_child=_forked)
+
+
+def _sweep() -> None:
+    _outbox.sweep()
+
+
+def _after_collection(phase: str, _: Any) -> None:
+    if phase == "stop":
+        _outbox.sweep()
 
 
 def _linger_at_end(_: Any = None) -> None:
