@@ -138,17 +138,17 @@ def _joined(arrays: Sequence[Array], out: Allocate) -> Array:
     shape, dtype = first.shape, first.dtype
     if dtype.kind in _NO_NUMBERS:
         raise DTypeError(f"collate: an example holds an array of {dtype}; {_UNDERSTOOD}")
-    if any(x.shape != shape for x in arrays):
-        shapes = sorted({x.shape for x in arrays})
+    shapes = {x.shape for x in arrays}
+    if len(shapes) > 1:
         raise ShapeError(
-            f"collate: the examples hold arrays of several shapes: {shapes};"
+            f"collate: the examples hold arrays of several shapes: {sorted(shapes)};"
             " give a collate_fn that pads or crops them"
         )
-    if any(x.dtype != dtype for x in arrays):
+    if len({x.dtype for x in arrays}) > 1:
         dtype = np.result_type(*arrays)
     made = out((len(arrays), *shape), dtype)
-    if shape:
-        np.stack(arrays, out=made)
+    if shape:  # one after the other along the first axis: what np.stack does, at half the cost
+        np.concatenate(arrays, out=made.reshape(len(arrays) * shape[0], *shape[1:]))
     else:
         made[...] = arrays
     return made
