@@ -13,44 +13,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import intaglio as ig
 import intaglio.nn.functional as F
 from intaglio import nn, optim
+from intaglio.utils.data import DataLoader, Dataset
 
 ROOT = Path(__file__).parents[2]
 ROWS, BATCH = 40, 8
 
 
-class Batches:
-    """Batches of shuffled rows, of a stream of its own; its position can be kept."""
+class Rows(Dataset[Any]):
+    """Numbers of rows, and noise that is drawn for each."""
 
-    def __init__(self, rows: int) -> None:
-        self.rows, self.at = rows, rows
-        self.generator = np.random.default_rng(7)
-        self.order: list[int] = []
+    def __len__(self) -> int:
+        return ROWS
 
-    def __iter__(self) -> Iterator[list[int]]:
-        if self.at >= self.rows:
-            self.order, self.at = self.generator.permutation(self.rows).tolist(), 0
-        while self.at < self.rows:
-            self.at += BATCH
-            yield self.order[self.at - BATCH : self.at]
-
-    def state_dict(self) -> dict[str, Any]:
-        """The order of this epoch, the position, and the stream."""
-        state = self.generator.bit_generator.state
-        return {"order": self.order, "at": self.at, "generator": state}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.order, self.at = state["order"], state["at"]
-        self.generator.bit_generator.state = state["generator"]
+    def __getitem__(self, row: int) -> tuple[int, float]:
+        return row, random.random()
 
 
 class Run:
@@ -65,12 +47,8 @@ class Run:
         )
         self.optimizer = optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9)
         self.scheduler = optim.lr_scheduler.CosineAnnealingLR(self.optimizer, 30)
-        self.loader = self.made_loader(workers)
+        self.loader = DataLoader(Rows(), BATCH, shuffle=True, num_workers=workers)
         self.step = 0
-
-    def made_loader(self, workers: int) -> Any:
-        """The batches: lists of rows."""
-        return Batches(ROWS)
 
     def parts(self) -> dict[str, Any]:
         """What a checkpoint holds besides the number of steps."""
@@ -84,8 +62,8 @@ class Run:
         if path.exists():
             self.step = ig.load_checkpoint(path, **self.parts())["step"]
         while self.step < steps:
-            for rows in self.loader:
-                self.learn(rows)
+            for rows, noise in self.loader:
+                self.learn(rows, noise)
                 self.step += 1
                 ig.save_checkpoint(path, step=self.step, **self.parts())
                 if tell:
@@ -97,12 +75,12 @@ class Run:
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
-    def learn(self, rows: Any) -> None:
+    def learn(self, rows: ig.Tensor, noise: ig.Tensor) -> None:
         """One step."""
-        rows = ig.as_tensor(rows)
-        noise = ig.randn(len(rows), 6) * (0.1 * random.random())
+        scale = noise.to(ig.float32)[:, None] * (0.1 * random.random())
+        moved = self.x[rows] + scale * ig.randn(len(rows), 6)
         self.optimizer.zero_grad()
-        F.cross_entropy(self.model(self.x[rows] + noise), self.t[rows]).backward()
+        F.cross_entropy(self.model(moved), self.t[rows]).backward()
         self.optimizer.step()
         self.scheduler.step()
 
