@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.char_transformer import char_transformer_train
+from benchmarks.char_transformer import (
+    char_transformer_4x128_train,
+    char_transformer_clipped_train,
+    char_transformer_train,
+)
 from benchmarks.decoding import gpt_decode_step
 from benchmarks.frameworks import Build, Framework, Function, Step
 from benchmarks.networks import image_network, lenet_forward, lenet_train
@@ -81,6 +85,8 @@ WORKLOADS: dict[str, Workload] = {
     "mlp_b1": Workload(mlp(1), INFERENCE + OURS, numpy_mlp(1)),
     "mlp_b64": Workload(mlp(64), INFERENCE + OURS, numpy_mlp(64)),
     "char_transformer_train": Workload(char_transformer_train, TRAINING + OURS),
+    "char_transformer_4x128_train": Workload(char_transformer_4x128_train, TRAINING + OURS),
+    "char_transformer_clipped_train": Workload(char_transformer_clipped_train, TRAINING + OURS),
     "lenet_b32": Workload(lenet_forward, INFERENCE + OURS),
     "resnet18_b1": Workload(image_network("resnet", "resnet18", 1), INFERENCE + OURS),
     "mobilenetv2_b1": Workload(image_network("mobilenet", "MobileNetV2", 1), INFERENCE + OURS),

@@ -26,7 +26,8 @@ from intaglio.compiler.schedule.flat import (
     LENGTH_NAME,
     FlatGroups,
     FlatKernel,
-    flat_kernel,
+    FlatKernels,
+    at_length,
     shared_keys,
 )
 from intaglio.compiler.schedule.maps import map_kernel
@@ -93,7 +94,7 @@ class Lowering:
         self._flat = FlatGroups()
         self._shared: set[Hashable] = set()
         """What groups of several lengths have in common."""
-        self._shared_kernels: dict[Hashable, FlatKernel] = {}
+        self._shared_kernels: dict[Hashable, FlatKernels] = {}
         self._shared_names: dict[FlatKernel, str] = {}
         self._seen: set[Graph] = set()
 
@@ -278,6 +279,10 @@ class Lowering:
         results = self._results(graph)
         pairs = [(v, b) for v, b, _ in results]
         places = {b: self.views[v] for v, b in memory.items()} | {b: w for _, b, w in results}
+        if self._alike(graph, results, ops, where):
+            for value, _, view in results:
+                self.views[value] = view
+            return
         if any(reduction_of(n) for n in graph.nodes):
             made = reduction_kernels(graph, memory, pairs)
             for buffer in made.temporaries:
@@ -287,10 +292,6 @@ class Lowering:
             kernels = made.kernels
         else:
             also = self._further(results)
-            if not also and self._alike(graph, [w for _, _, w in results], ops, where):
-                for value, _, view in results:
-                    self.views[value] = view
-                return
             places |= {b: w for _, b, w in also}
             kernels = [map_kernel(graph, memory, pairs + [(v, b) for v, b, _ in also])]
             for value, _, view in also:
@@ -301,13 +302,18 @@ class Lowering:
             self._kernel(kernel, places, ops, where)
 
     def _alike(
-        self, graph: Graph, results: Sequence[View], ops: tuple[str, ...], where: Places
+        self,
+        graph: Graph,
+        stored: Sequence[tuple[Value, Buffer, View]],
+        ops: tuple[str, ...],
+        where: Places,
     ) -> bool:
         """Lower a group by the kernel that it shares with those that differ from it in shape alone.
         False where there are none, or its memory is not in one stretch."""
         found = self._flat.of(graph) if self.flattens else None
-        if found is None or found.key not in self._shared:
+        if found is None or found.key not in self._shared or self._further(stored):
             return False
+        results = [view for _, _, view in stored]
         views = (*(self.views[v] for v in graph.inputs), *results)
         values = (*graph.inputs, *graph.outputs)
         for value, view in zip(values, views, strict=True):
@@ -316,30 +322,47 @@ class Lowering:
         far = tuple(view.buffer in self._far for view in results)
         made = self._shared_kernels.get((found.key, far))
         if made is None:
-            made = flat_kernel(graph)
-            used = used_buffers(made.kernel)
-            outputs = made.buffers[len(graph.inputs) :]
-            late = [b for b, f in zip(outputs, far, strict=True) if f and not used[b]]
-            text = self._print(made.used, late, {LENGTH_NAME: 0})
-            self._shared_kernels[found.key, far] = made
-            self._shared_names[made] = self.texts.setdefault(text, f"k{len(self.texts)}")
+            made = self._shared_kernels[found.key, far] = FlatKernels(graph)
         here = dict(zip(made.buffers, views, strict=True))
-        buffers = made.used.buffers
+        for buffer in made.temporaries:
+            shape = tuple(at_length(size, found.length) for size in buffer.shape)
+            number = self.memory.temporary(TensorType(buffer.dtype, shape))
+            self.timeline.born(number)
+            here[buffer] = View(number, 0, dense(shape))
+        for kernel in made.kernels:
+            self._shared_call(kernel, found.length, here, ops, where)
+        return True
+
+    def _shared_call(
+        self,
+        flat: FlatKernel,
+        length: Size,
+        here: Mapping[Buffer, View],
+        ops: tuple[str, ...],
+        where: Places,
+    ) -> None:
+        """Append a kernel that takes its length from the call."""
+        function = self._shared_names.get(flat)
+        if function is None:
+            late = [b for b in flat.writes if b not in flat.reads and here[b].buffer in self._far]
+            text = self._print(flat.kernel, late, {LENGTH_NAME: 0})
+            function = self.texts.setdefault(text, f"k{len(self.texts)}")
+            self._shared_names[flat] = function
+        buffers = flat.kernel.buffers
         self._append(
             Call(
-                self._shared_names[made],
+                function,
                 tuple(here[b] for b in buffers),
-                numbers_of([here[b] for b in buffers if b.role == "input" or made.rereads(b)]),
-                numbers_of([here[b] for b in buffers if b.role == "output"]),
-                made.chunks(found.length),
-                made.nanoseconds(found.length),
+                numbers_of([here[b] for b in flat.reads]),
+                numbers_of([here[b] for b in flat.writes]),
+                flat.chunks(length),
+                flat.nanoseconds(length),
                 ops,
                 where,
-                same_place=same_places(made.in_place, buffers, here),
-                sizes=(found.length,),
+                same_place=same_places(flat.in_place, buffers, here),
+                sizes=(length,),
             )  # fmt: skip
         )
-        return True
 
     def _memory(self, graph: Graph) -> dict[Value, Buffer]:
         """The values of a group that lie in memory already."""

@@ -24,6 +24,8 @@ MOST_PARTS = 24
 length from the call, count once."""
 SHORT = 100
 """Nanoseconds."""
+LOOK = 6
+"""How many steps a call may go back to one that runs the same kernel."""
 
 
 class Memory:
@@ -145,11 +147,28 @@ class Batch:
             twin.take(call)
         self._parts += twin is None or not call.is_light
 
-    def has_room(self, call: Call) -> bool:
-        """Whether a call fits in."""
-        if any(c.check for c in self.calls):
-            return False
-        return self._parts < MOST_PARTS or call.is_light and self._twin(call) is not None
+    @property
+    def has_room(self) -> bool:
+        """Whether there may be one more kernel."""
+        return self._parts < MOST_PARTS
+
+    @property
+    def may_be_passed(self) -> bool:
+        """Whether what stands behind may come before: not where something can fail."""
+        return not any(c.check or c.host is not None for c in self.calls)
+
+    def has_twin(self, call: Call) -> bool:
+        """Whether a call fits in as one with another."""
+        return (self.has_room or call.is_light) and self._twin(call) is not None
+
+    def is_independent(self, call: Call, wanted: Sequence[int]) -> bool:
+        """Whether a call may run beside these; one that would like to write over what they read
+        does not. `wanted` are the inputs that it replaces."""
+        return (
+            self.written.isdisjoint(call.reads)
+            and self.read.isdisjoint((*call.writes, *wanted))
+            and not self.writes_into(call)
+        )
 
     def _twin(self, call: Call) -> Call | None:
         """The call that takes this one in: none where another would write over what this reads,
@@ -201,12 +220,12 @@ class Timeline:
         if call.chunks == 0:
             return
         here = self._open[-1].items if self._open else self.items
-        last = here[-1] if here else None
         wanted = [self.replaces[n] for n in call.writes if n in self.replaces]
         work, touched = call.nanoseconds, (*call.reads, *call.writes)
-        if isinstance(last, Batch) and self._independent(last, call, wanted) and not call.check:
-            call.number = last.calls[0].number
-            last.add(call, wanted)
+        batch = None if call.check else self._batch_for(here, call, wanted)
+        if batch is not None:
+            call.number = batch.calls[0].number
+            batch.add(call, wanted)
         else:
             call.number = self._next
             self._next += 1
@@ -217,15 +236,21 @@ class Timeline:
         for number in touched:
             self._touch(number, call.number)
 
-    def _independent(self, batch: Batch, call: Call, wanted: Sequence[int]) -> bool:
-        """Whether a call may run beside others; one that would like to write over what they read
-        does not."""
-        return (
-            batch.has_room(call)
-            and batch.written.isdisjoint(call.reads)
-            and batch.read.isdisjoint((*call.writes, *wanted))
-            and not batch.writes_into(call)
-        )
+    def _batch_for(
+        self, here: Sequence[Batch | LoopStep], call: Call, wanted: Sequence[int]
+    ) -> Batch | None:
+        """The step that a call may be a part of: one of the last that runs the same kernel, where
+        nothing in between has to come first, or the very last."""
+        found = None
+        for back, batch in enumerate(reversed(here[-LOOK:])):
+            apart = isinstance(batch, Batch) and batch.is_independent(call, wanted)
+            if not isinstance(batch, Batch) or not apart or not batch.may_be_passed:
+                break
+            if batch.has_twin(call):
+                return batch
+            if back == 0 and batch.has_room:
+                found = batch
+        return found
 
     def _touch(self, number: int, at: int) -> None:
         depth = self._born.setdefault(number, len(self._open))

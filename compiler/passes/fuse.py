@@ -257,7 +257,8 @@ class _Fuser:
             return "it is read at places that are data"
         if made.template and not reads.is_map:
             return "only elementwise ops follow a product or a convolution in its kernel"
-        if made.template and self._feeds_reductions(reader):
+        columns = made.reduced is not None and not made.by_row and made.space != reads.space
+        if (made.template or columns) and self._feeds_reductions(reader):
             return "the reduction that follows takes it"
         if reader in self.updates and maker not in self.updates and not made.is_map:
             return "it is one of many alike, which become one loop"

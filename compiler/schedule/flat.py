@@ -1,10 +1,11 @@
-"""Elementwise groups that run along one stretch of memory: kernels that get their length when they
-are called.
+"""Groups that run along one stretch of memory: kernels that get their length when they are called.
 
 A group is flat when every element of its results is made of the elements at the same place of
-operands of the same shape, and of single numbers. Shapes don't matter then, only how many elements
+operands of the same shape, and of single numbers; or when its results are single numbers, made of
+such elements by reductions over all of them. Shapes don't matter then, only how many elements
 there are. So groups that differ in their shapes alone share one kernel, and an optimizer's updates,
-one for every parameter, are one loop over all of them."""
+one for every parameter, are one loop over all of them; so are the sums of squares of a joint
+norm."""
 
 from __future__ import annotations
 
@@ -12,15 +13,13 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from intaglio.compiler.dims import Dim, Shape, Size, floordiv, loop_variable, product, substitute
+from intaglio.compiler.dims import Dim, Shape, Size, floordiv, product, substitute
 from intaglio.compiler.ir import Graph, Literal, Node, Value
 from intaglio.compiler.loop import (
     Buffer,
-    Call,
     Expr,
     Index,
     Kernel,
-    Load,
     Local,
     Operand,
     Position,
@@ -29,12 +28,12 @@ from intaglio.compiler.loop import (
 )
 from intaglio.compiler.op import op_named
 from intaglio.compiler.passes.keys import attribute_key
-from intaglio.compiler.schedule.compose import Composer
 from intaglio.compiler.schedule.cost import kernel_nanoseconds
-from intaglio.compiler.schedule.domain import Axis, axes_of
-from intaglio.compiler.schedule.maps import stored_kernel
+from intaglio.compiler.schedule.domain import axes_of
+from intaglio.compiler.schedule.maps import map_kernel
 from intaglio.compiler.schedule.memory_use import read_in_place, used_buffers
 from intaglio.compiler.schedule.nest import walk
+from intaglio.compiler.schedule.reductions import Kernels, reduction_kernels, reduction_of
 from intaglio.compiler.schedule.storage import dense
 
 LENGTH_NAME: Final = "n"
@@ -70,20 +69,30 @@ class FlatGroups:
         return self._found[graph]
 
     def _find(self, graph: Graph) -> Flat | None:
-        shape = graph.outputs[0].type.shape if graph.outputs else ()
-        if _is_single(shape) or any(v.type.shape != shape for v in graph.outputs):
+        folds = [n for n in graph.nodes if reduction_of(n) is not None]
+        wide = folds[0].inputs[:1] if folds else graph.outputs[:1]
+        shape = wide[0].type.shape if wide else ()
+        outer = () if folds else shape
+        if len(set(graph.outputs)) < len(graph.outputs):
+            return None
+        if _is_single(shape) or any(_squeezed(v.type.shape, shape) != outer for v in graph.outputs):
             return None
         numbers: dict[Value, int] = {}
         parts: list[Hashable] = []
         for value in graph.inputs:
-            if not (value.type.shape == shape or _is_single(value.type.shape)):
+            if _squeezed(value.type.shape, shape) is None:
                 return None
             numbers[value] = len(numbers)
             parts.append((value.type.dtype, value.type.shape == shape))
+        folded: set[Value] = set()
         for node in graph.nodes:
             part = self._node(node, shape, numbers)
             if part is None:
                 return None
+            if node in folds or not folded.isdisjoint(node.inputs):
+                folded.update(node.outputs)
+            if node.output in folded and node.output.type.shape == shape:
+                return None  # another loop over the elements, after the first
             parts.append(part)
             numbers[node.output] = len(numbers)
         outputs = tuple(numbers[v] for v in graph.outputs)
@@ -92,19 +101,24 @@ class FlatGroups:
     def _node(self, node: Node, shape: Shape, numbers: dict[Value, int]) -> Hashable | None:
         """What a node computes, whatever the shape; None where the shape matters."""
         op = op_named(node.op)
-        if op.element is None or op.checks or len(node.outputs) != 1:
+        kind = reduction_of(node)
+        if op.checks or len(node.outputs) != 1 or op.element is None and kind is None:
             return None
         wide = node.output.type.shape == shape
-        if not (wide or _is_single(node.output.type.shape)):
-            return None
         literal = node.attributes.get("value")
-        if isinstance(literal, Literal) and literal.array.size != 1:
+        if isinstance(literal, Literal) and literal.array.shape != ():
             return None
+        if _squeezed(node.output.type.shape, shape) is None:
+            return None
+        operands = tuple(numbers[v] for v in node.inputs)
+        if kind is not None:
+            (source,) = node.inputs
+            whole = source.type.shape == shape and len(kind[1]) == len(shape)
+            return (node.op, *operands, node.output.type.dtype) if whole else None
         attributes = tuple(
             (name, "shape" if value == shape else attribute_key(value))
             for name, value in sorted(node.attributes.items())
         )
-        operands = tuple(numbers[v] for v in node.inputs)
         types = tuple(v.type for v in node.inputs)
         key = (node.op, attributes, types, node.output.type)
         found = self._known.get(key)
@@ -112,9 +126,20 @@ class FlatGroups:
             found = self._known[key] = _is_in_place(node, wide)
         if not found:
             return None
-        if op.moves(**node.attributes) and types == (node.output.type.with_shape(*types[0].shape),):
+        if _is_move(node):
             return "move", operands, wide
         return node.op, attributes, operands, node.output.type.dtype, wide
+
+
+def _squeezed(shape: Shape, whole: Shape) -> Shape | None:
+    """The shape of the whole group, or that of a single number; None for any other."""
+    return shape if shape == whole else () if _is_single(shape) else None
+
+
+def _is_move(node: Node) -> bool:
+    """Whether a node's result is its only operand, in as many places as there are."""
+    same = len(node.inputs) == 1 and node.inputs[0].type.dtype == node.output.type.dtype
+    return same and op_named(node.op).moves(**node.attributes)
 
 
 def _is_single(shape: Shape) -> bool:
@@ -148,67 +173,92 @@ def _is_in_place(node: Node, wide: bool) -> bool:
 
 
 class FlatKernel:
-    """A kernel over `LENGTH` elements; `buffers` are those of the group's inputs, then of its
-    outputs, `used` the kernel with those that it touches."""
+    """A kernel whose only size is `LENGTH`, with the buffers that it touches."""
 
-    def __init__(self, kernel: Kernel, buffers: tuple[Buffer, ...]) -> None:
-        self.kernel, self.buffers = kernel, buffers
+    def __init__(self, kernel: Kernel) -> None:
         self._touched = used_buffers(kernel)
-        kept = tuple(b for b in buffers if b in self._touched)
-        self.used = Kernel(kept, kernel.body, kernel.scratch)
-        self.in_place = read_in_place(self.used)
+        kept = tuple(b for b in kernel.buffers if b in self._touched)
+        self.kernel = Kernel(kept, kernel.body, kernel.scratch)
+        self.in_place = read_in_place(self.kernel)
 
-    def rereads(self, buffer: Buffer) -> bool:
-        """Whether the kernel loads from a buffer."""
-        return self._touched[buffer]
+    @property
+    def reads(self) -> list[Buffer]:
+        """The buffers it loads from."""
+        return [b for b in self.kernel.buffers if b.role == "input" or self._touched[b]]
+
+    @property
+    def writes(self) -> list[Buffer]:
+        """The buffers it stores to."""
+        return [b for b in self.kernel.buffers if b.role == "output"]
 
     def chunks(self, length: Size) -> Size:
         """How many chunks so many elements have."""
+        if length == 0:
+            return 0
         loop = self.kernel.body
-        extent, grain = (_at(size, length) for size in (loop.extent, loop.grain))
+        extent, grain = (at_length(size, length) for size in (loop.extent, loop.grain))
         return floordiv(extent + grain - 1, grain)
 
     def nanoseconds(self, length: Size) -> Size:
         """What one core needs for them, roughly."""
-        return _at(kernel_nanoseconds(self.kernel), length)
+        return at_length(kernel_nanoseconds(self.kernel), length)
 
 
-def flat_kernel(graph: Graph) -> FlatKernel:
-    """The kernel of a flat group."""
-    shape = graph.outputs[0].type.shape
-    inputs = {v: Buffer(v.type.dtype, v.type.shape, dense(v.type.shape)) for v in graph.inputs}
-    variable = loop_variable("i", LENGTH)
-    flat: dict[Buffer, Buffer] = {}
-    for value, buffer in inputs.items():
-        sizes: tuple[Shape, Shape] = ((LENGTH,), (1,)) if value.type.shape == shape else ((), ())
-        flat[buffer] = Buffer(buffer.dtype, *sizes)
-    outputs = [Buffer(v.type.dtype, (LENGTH,), (1,), "output") for v in graph.outputs]
-    composer = Composer(graph, inputs)
-    done: dict[Expr, Expr] = {}
+class FlatKernels:
+    """The kernels of a flat group: `buffers` are those of its inputs, then of its outputs;
+    `temporaries` lie between the kernels."""
 
-    def flattened(expr: Expr) -> Expr:
-        found = done.get(expr)
-        if found is None:
-            found = expr
-            if isinstance(expr, Load):
-                buffer = flat[expr.buffer]
-                found = Load(buffer, (variable,) if buffer.shape else ())
-            elif isinstance(expr, Call):
-                found = Call(expr.function, tuple(map(flattened, expr.arguments)), expr.dtype)
-            found = done[expr] = composer.intern(found)
-        return found
+    def __init__(self, graph: Graph) -> None:
+        self._here: dict[Value, Value] = {}
+        flat = self._flattened(graph)
+        inputs = {v: _buffer(v, "input") for v in flat.inputs}
+        outputs = [(v, _buffer(v, "output")) for v in flat.outputs]
+        if any(reduction_of(n) for n in flat.nodes):
+            made = reduction_kernels(flat, inputs, outputs)
+        else:
+            made = Kernels([map_kernel(flat, inputs, outputs)])
+        self.kernels = tuple(map(FlatKernel, made.kernels))
+        self.buffers = (*inputs.values(), *(b for _, b in outputs))
+        self.temporaries = tuple(made.temporaries)
 
-    _, position = axes_of(shape)
-    stores = [
-        (buffer, (variable,), flattened(composer.at(value, position)))
-        for value, buffer in zip(graph.outputs, outputs, strict=True)
-    ]
-    reads = list(flat.values())
-    kernel = stored_kernel(composer, [Axis(variable, LENGTH)], stores, reads)
-    return FlatKernel(kernel, (*reads, *outputs))
+    def _flattened(self, graph: Graph) -> Graph:
+        """The group on operands of one dim, and numbers of none."""
+        folds = [n for n in graph.nodes if reduction_of(n) is not None]
+        shape = (folds[0].inputs if folds else graph.outputs)[0].type.shape
+        here = self._here
+        for value in graph.inputs:
+            here[value] = _flat_value(value, shape)
+        nodes: list[Node] = []
+        for node in graph.nodes:
+            operands = [here[v] for v in node.inputs]
+            made = _flat_value(node.output, shape)
+            if _is_move(node) and operands[0].type == made.type:
+                here[node.output] = operands[0]
+                continue
+            here[node.output] = made
+            op, attributes = node.op, dict(node.attributes)
+            if _is_move(node):
+                op, attributes = "expand", {"shape": (LENGTH,), "axes": ()}
+            elif node in folds:
+                attributes["axes"] = (0,)
+            elif "shape" in attributes:
+                attributes["shape"] = made.type.shape
+            nodes.append(Node(op, operands, [made], attributes, node.where))
+        inputs, outputs = (tuple(here[v] for v in many) for many in (graph.inputs, graph.outputs))
+        return Graph(inputs, tuple(nodes), outputs)
 
 
-def _at(size: Size, length: Size) -> Size:
+def _flat_value(value: Value, shape: Shape) -> Value:
+    sizes = (LENGTH,) if value.type.shape == shape else ()
+    return Value(value.type.with_shape(*sizes), value.hint)
+
+
+def _buffer(value: Value, role: str) -> Buffer:
+    return Buffer(value.type.dtype, value.type.shape, dense(value.type.shape), role)
+
+
+def at_length(size: Size, length: Size) -> Size:
+    """A size in a kernel's text for so many elements."""
     return substitute(size, {symbol_of(LENGTH): length})
 
 
@@ -219,7 +269,7 @@ def shared_keys(graph: Graph, groups: FlatGroups) -> set[Hashable]:
         body = node.attributes.get("body")
         if node.op != "fused" or not isinstance(body, Graph):
             body = Graph(tuple(dict.fromkeys(node.inputs)), (node,), node.outputs)
-        elif node.attributes["kind"] != "map":
+        elif node.attributes["kind"] not in ("map", "row"):
             continue
         found = groups.of(body)
         if found is not None:

@@ -1,5 +1,5 @@
-"""Updates of many parameters that are alike run as one loop with one kernel: with the bits of one by
-one, whatever the shapes, the threads and what is updated in place."""
+"""Updates of many parameters that are alike run as one loop with one kernel: the bits are those of
+one by one, whatever the shapes, the threads and what is updated in place."""
 
 from __future__ import annotations
 
@@ -173,3 +173,36 @@ def test_many_values_side_by_side() -> None:
 def test_a_device_launches_each() -> None:
     made = lowered(momentum(SHAPES), target="cuda")
     assert len(made.launches) == len(SHAPES)
+
+
+def squares(shapes: Sequence[tuple[Size, ...]]) -> Graph:
+    """The sum of squares of each array."""
+    b = Builder()
+    xs = [b.input(TensorType(float32, s)) for s in shapes]
+    return b.graph([b.sum(b.mul(x, x), axes=tuple(range(len(x.type.shape)))) for x in xs])
+
+
+def test_sums_over_whole_arrays_are_two_steps() -> None:
+    """Chunks of all arrays, then their joins; in the order that each sum has alone."""
+    shapes = (*SHAPES, (130, 257), (4096,), (4097,), (1,))
+    made = lowered(squares(shapes))
+    assert [s.count for s in made.steps if s.count > 1] == [9, 9]
+    assert len({s.number for s in made.steps}) == 2
+    random = np.random.default_rng(2)
+    arrays = [random.standard_normal(s).astype(np.float32) for s in shapes]
+    found = Executable(squares(shapes), backend="native")(arrays)
+    for shape, array, total in zip(shapes, arrays, found, strict=True):
+        (alone,) = Executable(squares([shape]), backend="native")([array])
+        assert total.tobytes() == alone.tobytes()
+
+
+def test_sums_along_some_axes_are_not_flat() -> None:
+    """Columns are summed in another order than whole arrays."""
+    b = Builder()
+    xs = [b.input(TensorType(float32, (70 + k, 1 + k))) for k in range(5)]
+    graph = b.graph([b.sum(x, axes=(0,)) for x in xs])
+    assert all(s.count == 1 for s in lowered(graph).steps)
+    random = np.random.default_rng(3)
+    arrays = [random.integers(-99, 99, v.type.shape).astype(np.float32) for v in xs]
+    for found, array in zip(Executable(graph, backend="native")(arrays), arrays, strict=True):
+        assert np.array_equal(found, array.sum(0))
