@@ -7,7 +7,8 @@ several writes to one place stays."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from intaglio._functions_device import on_place
 from intaglio._functions_elementwise import where
 from intaglio._functions_movement import permute, reshape
 from intaglio._inplace import write
-from intaglio._kind import kind_of
+from intaglio._kind import Kind, kind_of
 from intaglio._known import known_difference
 from intaglio._modes import modes
 from intaglio._places import to_host
@@ -178,14 +179,35 @@ def _row(x: Tensor, at: int) -> Tensor | None:
         or (x._view is not None and x._seen != x._counter[0])  # type: ignore[index]  # views have one
     ):
         return None
+    row = _ROWS.get(x._kind)
+    if row is None:
+        row = _ROWS[x._kind] = _row_of(x._kind)
     at = at + shape[0] if at < 0 else at
-    dtype, rest = x._kind.dtype, shape[1:]
-    zeros = (0,) * len(rest)
-    slice_ = {"starts": (at, *zeros), "stops": (at + 1, *rest), "steps": (1,) * len(shape)}
     cut = data[at : at + 1]
-    part = link(wrap(cut, kind_of(dtype, (1, *rest))), x, "slice", slice_)
-    made = wrap(cut[0] if rest else cut.reshape(()), kind_of(dtype, rest))
-    return link(made, part, "reshape", {"shape": rest})
+    rest, ones = row.kind.shape, row.ones
+    slice_ = {"starts": (at, *row.zeros), "stops": (at + 1, *rest), "steps": ones}
+    part = link(wrap(cut, row.part), x, "slice", slice_)
+    made = wrap(cut[0] if rest else cut.reshape(()), row.kind)
+    return link(made, part, "reshape", row.reshape)
+
+
+class _Row(NamedTuple):
+    """What is the same for all rows of tensors of one kind."""
+
+    part: Kind
+    kind: Kind
+    zeros: tuple[int, ...]
+    ones: tuple[int, ...]
+    reshape: dict[str, Any]
+
+
+_ROWS: Final[WeakKeyDictionary[Kind, _Row]] = WeakKeyDictionary()
+
+
+def _row_of(kind: Kind) -> _Row:
+    rest = tuple(kind.shape[1:])
+    part, row = kind_of(kind.dtype, (1, *rest)), kind_of(kind.dtype, rest)
+    return _Row(part, row, (0,) * len(rest), (1,) * kind.rank, {"shape": rest})
 
 
 def getitem(input: Tensor, key: Any) -> Tensor:
