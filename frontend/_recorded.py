@@ -137,7 +137,8 @@ def _kind_of(leaf: Any) -> tuple[Kind, bool]:
 def parameter_names(function: Callable[..., Any], count: int) -> tuple[str, ...]:
     """The names of the first parameters of a callable; `arg0`, ... where it has none."""
     target = getattr(type(function), "forward", None)
-    if target is not None and hasattr(function, "_modules"):
+    described = getattr(function, "__signature__", None)
+    if target is not None and hasattr(function, "_modules") and described is None:
         function = target.__get__(function)
     try:
         found = list(inspect.signature(function).parameters.values())

@@ -6,6 +6,7 @@ code; called by itself it is compiled per signature, as by `ig.jit`."""
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +44,7 @@ REMEMBERED = 32
 """Sizes for which a function's graph is kept."""
 
 
-class _Part(Module):
+class LoadedPart(Module):
     """A module within a loaded one: it holds parameters, and what it did is part of the whole."""
 
     def forward(self, *inputs: Any, **keywords: Any) -> Any:
@@ -61,6 +62,13 @@ class _Source:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Source:
         return self
+
+    def __reduce__(self) -> Any:
+        from intaglio.runtime.file.encode import encode
+        from intaglio.runtime.file.writer import joined
+
+        data, literals = encode(self.program)
+        return _source_again, (data, joined(literals), self.places)
 
     def function(self, name: str) -> Function:
         """The function of this name, or without one `forward` or the only one."""
@@ -101,6 +109,15 @@ class _Source:
             while len(self._bound) > REMEMBERED:
                 self._bound.popitem(last=False)
         return found
+
+
+def _source_again(data: bytes, literals: Any, places: dict[str, Any]) -> _Source:
+    """What was handed to another process."""
+    from intaglio.runtime.file.decode import decode
+
+    made = _Source(decode(data, literals))
+    made.places = places
+    return made
 
 
 def _numbers(
@@ -226,7 +243,7 @@ class Loaded(Module):
                 raise ArgumentError(f"Loaded: the file's state {full!r} can't be an attribute")
             child = module._modules.get(name)
             if child is None:
-                child = module._modules[name] = _Part()
+                child = module._modules[name] = LoadedPart()
             module = child
         return module
 
@@ -255,6 +272,16 @@ class Loaded(Module):
         """Another function of the file over this module's parameters: `m.function("eval")(x)`."""
         found = self._source.function(name).name
         return lambda *inputs, **keywords: self._run(found, inputs, keywords)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The arguments of the function that runs, by the names that they have in the file."""
+        function = self._source.program.functions[self._function]
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        try:
+            return inspect.Signature([inspect.Parameter(n, kind) for n in function.parameters])
+        except ValueError as error:
+            raise AttributeError(f"names that are none: {error}") from None
 
     @property
     def functions(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def write(
     was. Raises `FormatError` for what a file can't hold, and for values that are not those the
     program declares. Takes memory for the program and its constants, not for the values."""
     data, arrays = encode(program)
-    literals = _joined(arrays)
+    literals = joined(arrays)
     decode(data, literals)  # what is written can be read
     states = list(program.state.values())
     _check_values(states, values)
@@ -63,7 +63,7 @@ def write(
         _seal(file.fileno(), header)
 
 
-def _joined(arrays: list[Array]) -> Array:
+def joined(arrays: list[Array]) -> Array:
     """The literal section (u8[n]): every array from a multiple of 64 on."""
     total = sum(padded(array.nbytes) for array in arrays)
     joined, at = np.zeros(total, np.uint8), 0
