@@ -144,7 +144,9 @@ class Run:
             raise DataError("this model was not saved by a training run: train without resuming")
         self._settle(function)
         self._evaluation = self._prepare_evaluation(eval_data)
-        self.watch = self._watch(function)
+        self.watch = self._watch()
+        if settings.patience is not None:
+            self.need_watch("patience")
         self._rates = changing_rates(model.program)
         self._schedule = self._find_schedule()
         self._pool: Pool | None = None
@@ -215,30 +217,41 @@ class Run:
         self.eval_function = self.model.function(name)
         return list(cut(cuts, arrays, size))
 
-    def _watch(self, function: Function) -> Watch | None:
-        """The result to be watched, with what was saved of it: the one wanted, else the one that
-        was watched before, else the loss (of the evaluation where there is one)."""
-        names = scalar_names(function)
+    def _results(self) -> list[str]:
+        """What an epoch's results are called."""
+        names = scalar_names(self.function.function)
         if self._evaluation is not None:
             names += [f"eval.{n}" for n in scalar_names(self.eval_function.function)]
-        wanted, saved = self.settings.watch, self.saved
-        if not wanted and isinstance(before := saved.get("watch"), str) and before in names:
+        return names
+
+    def _watch(self) -> Watch | None:
+        """The result to be watched, with what was saved of it: the one wanted, else the one that
+        was watched before, else the loss (of the evaluation where there is one). One that was
+        watched before and that this run does not have is only kept."""
+        names, wanted, saved = self._results(), self.settings.watch, self.saved
+        before = saved.get("watch")
+        if not wanted and isinstance(before, str):
             wanted = f"{before}:{'max' if saved.get('watch.more') else 'min'}"
         if not wanted:
             wanted = next((n for n in ("eval.loss", "loss") if n in names), "")
         if not wanted:
-            if self.settings.patience is not None:
-                raise DataError(f"which result shall become better? There are {_listed(names)}")
             return None
         name, more = watched(wanted)
-        if name not in names:
+        if self.settings.watch and name not in names:
             raise DataError(
                 f"there is no result {name!r} to be watched; there are {_listed(names)}"
             )
         made = Watch(name, more, self.settings.min_delta, self.settings.patience)
         if not made.restore(saved):
-            self.tell(f"{name} is watched from now on: the best of {saved['watch']} is forgotten")
+            self.tell(f"{name} is watched from now on: the best of {before} is forgotten")
         return made
+
+    def need_watch(self, what: str) -> None:
+        """Raise `DataError` where the run has no result by which it could be judged."""
+        names = self._results()
+        if self.watch is None or self.watch.name not in names:
+            told = "a result" if self.watch is None else repr(self.watch.name)
+            raise DataError(f"{what} needs {told}; say which of {_listed(names)} is to be watched")
 
     def _find_schedule(self) -> Function | None:
         """The function to be called at the end of an epoch."""
@@ -251,8 +264,8 @@ class Run:
                 "the function 'schedule', called after every epoch, takes nothing or one number, "
                 f"and this one takes {', '.join(found.arguments)}"
             )
-        if values and self.watch is None:
-            raise DataError("the schedule looks at a result: say which one is to be watched")
+        if values:
+            self.need_watch("the schedule")
         return found
 
     # ------------------------------------------------------------------------------------- position

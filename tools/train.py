@@ -115,8 +115,8 @@ def train(
         check_writable(path)
     evaluation = read_arrays(eval_data) if eval_data else None
     run = Run(loaded, read_arrays(data), settings, eval_data=evaluation, resume=resume, tell=tell)
-    if best is not None and run.watch is None:
-        raise click.UsageError("--best: say with --best-by by which result")
+    if best is not None:
+        run.need_watch("--best")
     history = History(metrics, plot, run.position.epoch if resume else 0)
     from intaglio.tools.train_run import Trainer
 

@@ -106,12 +106,12 @@ class Sequential(_Numbered):
                 check_kind("Sequential", module, Module, "modules")
             self.add_module(name, module)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """The last module's result."""
         for module in self._modules.values():
             assert module is not None
-            input = module(input)
-        return input
+            x = module(x)
+        return x
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):

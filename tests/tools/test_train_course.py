@@ -142,6 +142,15 @@ def test_more_may_be_better_and_little_may_not_count(files: Path, tmp_path: Path
     least = ["--patience", 1, "--min-delta", 1e9, "--epochs", 9, "--best", tmp_path / "c.ig"]
     done = train(files, "small.ig", tmp_path / "out.ig", *least)
     assert [" best (" in line for line in done.out.splitlines()] == [True, True]
+    bare = ["train", tmp_path / "out.ig", "--resume", "--data", files / "train.npz", "--epochs", 3,
+            "--out", tmp_path / "bare.ig"]  # fmt: skip
+    assert here(*bare).err == ""
+    before, after = (read(tmp_path / name).metadata for name in ("out.ig", "bare.ig"))
+    assert after["training.epoch"] == 3 and after["training.best"] == before["training.best"]
+    for needs in (["--best", tmp_path / "d.ig"], ["--patience", 2]):
+        done = here(*bare, *needs)
+        assert done.code == 1
+        assert "needs 'eval.loss'; say which of 'loss' is to be watched" in done.err
     changed = resume(files, tmp_path / "out.ig", "--best-by", "loss", "--epochs", 3)
     assert "loss is watched from now on: the best of eval.loss is forgotten" in changed.err
 
