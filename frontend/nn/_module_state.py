@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import intaglio as ig
 from intaglio._tensor import Parameter, Tensor
@@ -55,6 +55,10 @@ class ModuleState:
     _modules: dict[str, Any]
     _non_persistent: set[str]
     _state_hooks: dict[str, Hooks]
+
+    if TYPE_CHECKING:  # the module's own
+
+        def modules(self) -> Iterator[Any]: ...
 
     # ---------------------------------------------------------------------------------------- hooks
 
@@ -231,7 +235,7 @@ class ModuleState:
             if not isinstance(made, Parameter):
                 made = Parameter(given.detach(), requires_grad=before.requires_grad)
             made.requires_grad_(before.requires_grad)
-            self._parameters[name] = made  # type: ignore[assignment]  # a Parameter by now
+            self._parameters[name] = made
         else:
             self._buffers[name] = given
 
