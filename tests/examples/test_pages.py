@@ -11,7 +11,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["checkpoints.md", "coming-from-pytorch.md", "extending.md"])
+@pytest.mark.parametrize(
+    "page", ["checkpoints.md", "coming-from-pytorch.md", "extending.md", "multiprocessing.md"]
+)
 def test_the_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
