@@ -4,6 +4,7 @@ plain choices that decide which formula a step takes."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any, Final
 
 import intaglio as ig
@@ -193,7 +194,7 @@ def is_number(value: object) -> bool:
     """Whether a value is one number: int, float (NumPy's too) or a tensor of one element."""
     if isinstance(value, Tensor):
         return value.ndim == 0 or value.numel() == 1
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> float:

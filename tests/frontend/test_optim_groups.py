@@ -100,8 +100,9 @@ def test_pure_form_has_the_same_bits(name):
     assert [float(s["step"]) for s in (state["a"], *state["b"])] == [3, 2, 3]
 
 
-def test_pure_form_under_transforms():
+def test_pure_form_under_transforms(monkeypatch):
     """Differentiated by the learning rate and compiled, with other numbers for one step."""
+    monkeypatch.delenv("INTAGLIO_EAGER")
     adam = functional.Adam(lr=0.1)
     p, g = ig.tensor([1.0, 2.0], dtype=ig.float64), ig.tensor([0.5, -1.0], dtype=ig.float64)
 
@@ -257,6 +258,7 @@ def test_what_is_given_is_checked():
         optim.Adam([p], lr=ig.ones(2))
     with pytest.raises(ig.ArgumentError, match="fused and foreach"):
         optim.Adam([p], fused=True, foreach=True)
+    assert optim.Adam([p], lr=np.float32(0.25)).param_groups[0].numbers()["lr"].item() == 0.25
     assert optim.Adam([p], lr=ig.tensor(0.25), foreach=True).param_groups[0]["lr"] == 0.25
 
 
@@ -386,7 +388,8 @@ def test_numbers_reach_compiled_steps_and_flags_retrace(monkeypatch):
     assert p.tolist() == [-0.375, -0.375]
 
 
-def test_a_split_in_a_trace_is_known_to_others():
+def test_a_split_in_a_trace_is_known_to_others(monkeypatch):
+    monkeypatch.delenv("INTAGLIO_EAGER")
     a, b = ig.ones(2).requires_grad_(), ig.ones(2).requires_grad_()
     opt = optim.Adam([a, b], lr=0.5)
 
@@ -405,3 +408,47 @@ def test_a_split_in_a_trace_is_known_to_others():
         step()
     state = opt.state_dict()["state"]
     assert [float(state[k]["step"]) for k in range(2)] == [5, 2]
+
+
+def test_numbers_are_set_in_a_trace(monkeypatch):
+    monkeypatch.delenv("INTAGLIO_EAGER")
+    p = ig.ones(2).requires_grad_()
+    opt = optim.SGD([p], lr=0.5)
+
+    def slower():
+        p.grad = ig.ones(2)
+        opt.step()
+        opt.zero_grad()
+        group = opt.param_groups[0]
+        group["lr"] = group["lr"] * 0.5
+
+    program = ig.trace(slower, name="slower")
+    ig.jit(slower)()
+    assert opt.param_groups[0]["lr"] == 0.25
+    program.slower()
+    assert opt.param_groups[0]["lr"] == 0.125 and p.tolist() == [0.25, 0.25]
+
+    def decay(value):
+        opt.param_groups[0]["weight_decay"] = value
+
+    with pytest.raises(ig.TraceError, match="weight_decay was zero"):
+        ig.jit(decay)(ig.tensor(0.5))
+    with pytest.raises(ig.TraceError, match="is zero"):
+        ig.jit(lambda: decay(0.5))()
+    opt.param_groups[0]["weight_decay"] = 0.25
+    ig.jit(decay)(ig.tensor(0.5))
+    assert opt.param_groups[0]["weight_decay"] == 0.5
+
+
+def test_an_optimizer_is_pickled_with_its_parameters():
+    ps = parameters()
+    opt = optim.NAdam(ps)
+    opt.register_step_pre_hook(lambda o, a, k: None)
+    steps(ps, opt, 0, 2)
+    twin = pickled(opt)
+    others = twin.param_groups[0]["params"]
+    steps(ps, opt, 2, 4)
+    steps(others, twin, 2, 4)
+    same(ps, others)
+    twin.param_groups[0]["lr"] = 0.5
+    assert opt.param_groups[0]["lr"] == 2e-3
