@@ -83,7 +83,7 @@ def decoded(
         if not isinstance(tree, dict):
             raise ValueError("it is no object")
         return {part: reader.value(value, 0) for part, value in tree.items()}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
         raise FormatError(f"{name}: metadata['{REMARK}'] is damaged ({error})") from None
 
 
@@ -260,13 +260,12 @@ def outline(metadata: Mapping[str, object]) -> list[tuple[str, str]] | None:
     """A checkpoint's parts and what they are, in words; None for the remarks of a model."""
     if REMARK not in metadata:
         return None
+    text = "".join(str(metadata.get(_remark(k), "")) for k in range(len(metadata)))
     try:
-        tree = json.loads("".join(str(metadata.get(_remark(k), "")) for k in range(len(metadata))))
-    except (ValueError, RecursionError):
+        tree = dict(json.loads(text))
+        return [(json.dumps(part)[1:-1], _said(value)) for part, value in tree.items()]
+    except (ValueError, TypeError, RecursionError):
         return None
-    return (
-        [(part, _said(value)) for part, value in tree.items()] if isinstance(tree, dict) else None
-    )
 
 
 def _said(value: Any) -> str:

@@ -10,7 +10,9 @@ import pytest
 
 import intaglio as ig
 from intaglio import nn, optim
+from intaglio.runtime.checkpoints import decoded, outline
 from intaglio.runtime.datasets import DataError
+from intaglio.runtime.file import read
 from tests.frontend.checkpoint_training import Run, check_kills
 from tests.tools.commands import here
 
@@ -211,6 +213,28 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ig.FormatError):
         ig.load_checkpoint(path)
+
+
+def test_damaged_structures_are_refused(tmp_path: Path) -> None:
+    ig.save_checkpoint(tmp_path / "c.ig", **VALUES, t=ig.arange(3), a=np.arange(4.0))
+    found = read(tmp_path / "c.ig")
+    text, dice = str(found.metadata["checkpoint"]), random.Random(3)
+    refused = 0
+    for _ in range(2000):
+        made = list(text)
+        for _ in range(dice.choice((1, 2, 6))):
+            made[dice.randrange(len(made))] = dice.choice('{}[]",:$0123456789tensorarlifdc')
+        changed = {"checkpoint": "".join(made)}
+        outline(changed)
+        try:
+            decoded(found.program, found.values, changed, "c.ig")
+        except ig.Error:
+            refused += 1
+    assert 1000 < refused < 2000
+    for deep in ("[" * 100_000, '{"a":' * 100_000, '{"a":' + "[" * 900 + "]" * 900 + "}"):
+        outline({"checkpoint": deep})
+        with pytest.raises(ig.FormatError, match="is damaged"):
+            decoded(found.program, found.values, {"checkpoint": deep}, "c.ig")
 
 
 def test_weights_and_the_command_line_read_them(tmp_path: Path) -> None:

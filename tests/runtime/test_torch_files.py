@@ -460,4 +460,5 @@ def test_torchs_optimizers_go_on_here(name: str, tmp_path: Path) -> None:
         optimizer.zero_grad()
         (ours(ig.as_tensor(x.numpy())) ** 2).sum().backward()
         optimizer.step()
-    np.testing.assert_allclose(ours.weight.detach().numpy(), theirs.weight.detach().numpy(), 1e-10)
+    close = 1e-6 if name == "NAdam" else 1e-10  # torch keeps NAdam's product of momenta in f32
+    np.testing.assert_allclose(ours.weight.detach().numpy(), theirs.weight.detach().numpy(), close)
