@@ -171,6 +171,7 @@ from intaglio.nn._resizing_layers import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from intaglio.nn._summary import summary
 from intaglio.nn._transformer import Transformer, TransformerDecoder, TransformerDecoderLayer
 from intaglio.nn._uninitialized import UninitializedBuffer, UninitializedParameter
 
@@ -204,5 +205,6 @@ __all__ = [
     "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder",
     "TransformerEncoderLayer", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "Unflatten",
     "Unfold", "UninitializedBuffer", "UninitializedParameter", "Upsample", "UpsamplingBilinear2d",
-    "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "init", "utils",
+    "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "init",
+    "summary", "utils",
 ]  # fmt: skip
