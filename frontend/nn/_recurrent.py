@@ -7,7 +7,10 @@ kernel sequence."""
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, Final
+
+import numpy as np
 
 import intaglio as ig
 import intaglio.nn.functional as F
@@ -16,12 +19,14 @@ from intaglio._tensor import Parameter, Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, ShapeError
 from intaglio.nn._module import Module
+from intaglio.nn._packed import packed, packed_rows, padded
 from intaglio.nn._recurrent_cells import (
     GATES,
     check_nonlinearity,
     fill_uniform,
     gru_step,
     lstm_step,
+    masked_step,
     projected_input,
     rnn_step,
 )
@@ -141,15 +146,32 @@ class RNNBase(Module):
         assert w_ih is not None
         return projected_input(x, w_ih, b_ih, b_hh)
 
+    def _step(self, suffix: str) -> tuple[Callable[..., Any], list[Tensor], dict[str, Any]]:
+        """The step of a layer and direction, with its constants and options."""
+        raise NotImplementedError(f"{type(self).__name__} defines no step")
+
     def _loop(
-        self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool
+        self,
+        suffix: str,
+        states: list[Tensor],
+        projected: Tensor,
+        reverse: bool,
+        running: Tensor | None,
     ) -> tuple[list[Tensor], Tensor]:
         """A layer and direction from these states: the last states, and the result of each step."""
-        raise NotImplementedError
+        step, constants, options = self._step(suffix)
+        if running is None:
+            return repeated(step, states, projected, constants, reverse, **options)
+        more = {"inner": step, "count": len(states), **options}
+        x = ig.cat([projected, running.to(projected.dtype)], -1)
+        return repeated(masked_step, states, x, constants, reverse, **more)
 
-    def _layers(self, x: Tensor, starts: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _layers(
+        self, x: Tensor, starts: list[Tensor], running: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """x: [t, b, i] through all layers, from the states [layers * directions, b, n]: the result
-        [t, b, directions * n] and the last states."""
+        [t, b, directions * n] and the last states. `running`: f[t, b, 1], 1 up to the end of each
+        sequence and 0 behind it."""
         ends: list[list[Tensor]] = [[] for _ in starts]
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -158,9 +180,8 @@ class RNNBase(Module):
             for backwards, suffix in enumerate(self._suffixes(layer)):
                 number = layer * self._directions + backwards
                 first = [start[number] for start in starts]
-                last, made = self._loop(
-                    suffix, first, self._project(x, suffix), reverse=bool(backwards)
-                )
+                projected = self._project(x, suffix)
+                last, made = self._loop(suffix, first, projected, bool(backwards), running)
                 parts.append(made)
                 for end, state in zip(ends, last, strict=True):
                     end.append(state)
@@ -168,9 +189,11 @@ class RNNBase(Module):
         return x, [ig.stack(end) for end in ends]
 
     def _run(
-        self, input: Tensor, given: tuple[Tensor | None, ...], sizes: tuple[int, ...]
-    ) -> tuple[Tensor, list[Tensor]]:
+        self, input: Any, given: tuple[Tensor | None, ...], sizes: tuple[int, ...]
+    ) -> tuple[Any, list[Tensor]]:
         """The result and last states for an input as the user gives it; `sizes` are the states'."""
+        if hasattr(input, "batch_sizes"):
+            return self._run_packed(input, given, sizes)
         self._check_input(input)
         unbatched = input.ndim == 2
         x = input.unsqueeze(1) if unbatched else input
@@ -189,14 +212,34 @@ class RNNBase(Module):
             return made.squeeze(1), [end.squeeze(1) for end in ends]
         return (made.transpose(0, 1) if self.batch_first else made), ends
 
+    def _run_packed(
+        self, input: Any, given: tuple[Tensor | None, ...], sizes: tuple[int, ...]
+    ) -> tuple[Any, list[Tensor]]:
+        """As `_run` for a `utils.rnn.PackedSequence`: its sequences run padded, and keep their
+        states behind their ends."""
+        if input.data.ndim != 2 or input.data.shape[1] != self.input_size:
+            raise ShapeError(
+                f"{type(self).__name__}: the packed data are [n, {self.input_size}], not"
+                f" {list(input.data.shape)}"
+            )
+        rows = packed_rows(input.batch_sizes)
+        x = padded(input.data, rows)
+        count = self.num_layers * self._directions
+        starts = []
+        for state, size in zip(given, sizes, strict=True):
+            wanted = (count, rows.shape[1], size)
+            if state is None:
+                state = ig.zeros(wanted, dtype=x.dtype)
+            self._check_state(state, wanted)
+            starts.append(_reordered(state, input.sorted_indices))
+        running = ig.tensor((rows >= 0).astype(np.float32)[..., None])
+        made, ends = self._layers(x, starts, running)
+        result = input._replace(data=packed(made, rows))
+        return result, [_reordered(end, input.unsorted_indices) for end in ends]
+
     def _check_input(self, input: Any) -> None:
         name = type(self).__name__
         if not isinstance(input, Tensor):
-            if hasattr(input, "batch_sizes"):
-                raise ArgumentError(
-                    f"{name}: packed sequences are not taken; pad the sequences to one length and"
-                    " mask what lies behind their ends"
-                )
             raise ArgumentError(f"{name}: the input is a tensor, not {type(input).__name__}")
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
             order = "b, t" if self.batch_first else "t, b"
@@ -226,6 +269,11 @@ class RNNBase(Module):
         return ", ".join([str(self.input_size), str(self.hidden_size), *special])
 
 
+def _reordered(state: Tensor, order: Tensor | None) -> Tensor:
+    """A state [k, b, n] with its sequences in another order."""
+    return state if order is None else state.index_select(1, order)
+
+
 class RNN(RNNBase):
     """Elman's network of one or several layers: h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or with
     relu."""
@@ -250,17 +298,15 @@ class RNN(RNNBase):
         )  # fmt: skip
         self.nonlinearity = nonlinearity
 
-    def _loop(
-        self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool
-    ) -> tuple[list[Tensor], Tensor]:
-        constants = (getattr(self, "weight_hh" + suffix),)
-        kind = self.nonlinearity
-        return repeated(rnn_step, states, projected, constants, reverse, nonlinearity=kind)
+    def _step(self, suffix: str) -> tuple[Callable[..., Any], list[Tensor], dict[str, Any]]:
+        constants = [getattr(self, "weight_hh" + suffix)]
+        return rnn_step, constants, {"nonlinearity": self.nonlinearity}
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         """input: [t, b, i] ([b, t, i] with `batch_first`, [t, i] for one sequence); hx: the states
         before, [layers * directions, b, n], zeros when not given. Returns the last layer's states
-        of all steps, [t, b, directions * n], and all layers' last states."""
+        of all steps, [t, b, directions * n], and all layers' last states. A `PackedSequence` gives
+        a packed result."""
         made, (h,) = self._run(input, (hx,), (self.hidden_size,))
         return made, h
 
@@ -291,18 +337,17 @@ class GRU(RNNBase):
             x, getattr(self, "weight_ih" + suffix), self._parameter("bias_ih" + suffix)
         )
 
-    def _loop(
-        self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool
-    ) -> tuple[list[Tensor], Tensor]:
+    def _step(self, suffix: str) -> tuple[Callable[..., Any], list[Tensor], dict[str, Any]]:
         constants = [getattr(self, "weight_hh" + suffix)]
         if self.bias:
             constants.append(getattr(self, "bias_hh" + suffix))
-        return repeated(gru_step, states, projected, constants, reverse)
+        return gru_step, constants, {}
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         """input: [t, b, i] ([b, t, i] with `batch_first`, [t, i] for one sequence); hx: the states
         before, [layers * directions, b, n], zeros when not given. Returns the last layer's states
-        of all steps, [t, b, directions * n], and all layers' last states."""
+        of all steps, [t, b, directions * n], and all layers' last states. A `PackedSequence` gives
+        a packed result."""
         made, (h,) = self._run(input, (hx,), (self.hidden_size,))
         return made, h
 
@@ -330,21 +375,19 @@ class LSTM(RNNBase):
             proj_size, device, dtype,
         )  # fmt: skip
 
-    def _loop(
-        self, suffix: str, states: list[Tensor], projected: Tensor, reverse: bool
-    ) -> tuple[list[Tensor], Tensor]:
+    def _step(self, suffix: str) -> tuple[Callable[..., Any], list[Tensor], dict[str, Any]]:
         constants = [getattr(self, "weight_hh" + suffix)]
         if self.proj_size:
             constants.append(getattr(self, "weight_hr" + suffix))
-        return repeated(lstm_step, states, projected, constants, reverse)
+        return lstm_step, constants, {}
 
     def forward(
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, input: Any, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
         """input: [t, b, i] ([b, t, i] with `batch_first`, [t, i] for one sequence); hx: the states
         (h, c) before, [layers * directions, b, proj_size or n] and [.., n], zeros when not given.
         Returns the last layer's h of all steps, [t, b, directions * (proj_size or n)], and all
-        layers' last (h, c)."""
+        layers' last (h, c). A `PackedSequence` gives a packed result."""
         given = (None, None) if hx is None else (hx[0], hx[1])
         made, (h, c) = self._run(input, given, (self._result_size, self.hidden_size))
         return made, (h, c)

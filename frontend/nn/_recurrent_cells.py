@@ -71,6 +71,19 @@ def gru_step(projected: Tensor, h: Tensor, w_hh: Tensor, b_hh: Tensor | None = N
     return n + z * (h - n)
 
 
+def masked_step(
+    x: Tensor, *values: Tensor, inner: Callable[..., Any], count: int, **options: Any
+) -> tuple[Tensor, ...]:
+    """A step `inner` of sequences of different lengths: the last column of x is 1 for those that
+    are still running, whose `count` states become the new ones, and 0 for the others, whose states
+    stay."""
+    running = x[..., -1:] > 0.0
+    new = inner(x[..., :-1], *values, **options)
+    several = new if isinstance(new, tuple) else (new,)
+    pairs = zip(several, values[:count], strict=True)
+    return tuple(ig.where(running, after, before) for after, before in pairs)
+
+
 def projected_input(
     x: Tensor, w_ih: Tensor, b_ih: Tensor | None, b_hh: Tensor | None = None
 ) -> Tensor:

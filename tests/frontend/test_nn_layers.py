@@ -138,3 +138,20 @@ def test_refused(call, message):
     with pytest.raises(ig.Error, match=message) as caught:
         call()
     assert isinstance(caught.value, ValueError) and isinstance(caught.value, RuntimeError)
+
+
+def test_packed_sequences_run_to_their_ends():
+    x = ig.tensor(np.random.default_rng(1).standard_normal((4, 3, 2)))
+    lengths = [2, 4, 1]
+    model = nn.GRU(2, 3, bidirectional=True).double()
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    made, last = model(packed)
+    wide, counts = nn.utils.rnn.pad_packed_sequence(made)
+    assert counts.tolist() == lengths and made.batch_sizes.tolist() == [3, 2, 1, 1]
+    for k, n in enumerate(lengths):
+        alone, end = model(x[:n, k])
+        np.testing.assert_allclose(wide[:n, k].detach().numpy(), alone.detach().numpy(), 1e-13)
+        np.testing.assert_allclose(last[:, k].detach().numpy(), end.detach().numpy(), 1e-13)
+    assert not wide[2:, 0].any()
+    with pytest.raises(ig.ShapeError, match=r"the packed data are \[n, 2\]"):
+        model(packed._replace(data=ig.ones(7, 3)))

@@ -90,12 +90,6 @@ def test_dropout_acts_between_layers_while_training() -> None:
         nn.RNN(3, 8, dropout=0.5)
 
 
-class Packed:
-    """What torch makes of sequences of several lengths."""
-
-    batch_sizes = (2, 1)
-
-
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
@@ -106,7 +100,6 @@ class Packed:
         (lambda: nn.RNN(3, 4, 2, dropout=1.5), ig.Error, "between 0 and 1"),
         (lambda: nn.LSTM(3, 4)(ig.ones(5, 2, 7)), ig.ShapeError, r"\[t, b, 3\] or \[t, 3\]"),
         (lambda: nn.LSTM(3, 4)(ig.ones(3)), ig.ShapeError, "the input is"),
-        (lambda: nn.LSTM(3, 4)(Packed()), ig.Error, "packed sequences are not taken"),
         (lambda: nn.GRU(3, 4)(ig.ones(5, 2, 3), ig.ones(1, 3, 4)), ig.ShapeError, r"\[1, 2, 4\]"),
         (lambda: nn.GRUCell(3, 4)(ig.ones(2, 5)), ig.ShapeError, r"\[b, 3\] or \[3\]"),
         (lambda: nn.GRUCell(3, 4)(ig.ones(2, 3), ig.ones(2, 5)), ig.ShapeError, r"\[2, 4\]"),

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import intaglio as ig
+from intaglio._core import wrap
+from intaglio._kind import kind_of_array
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError
+from intaglio.nn._packed import batch_numbers
 
 __all__ = [
     "PackedSequence",
@@ -48,6 +51,11 @@ class PackedSequence(NamedTuple):
 def _numbers(lengths: Any) -> Any:
     made = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
     return np.array([int(n) for n in made], np.int64)
+
+
+def _outside_traces(numbers: Any) -> Tensor:
+    """A tensor whose elements Python may read inside a trace, too: they are constants of it."""
+    return wrap(numbers, kind_of_array(numbers))
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
@@ -114,7 +122,7 @@ def pack_padded_sequence(
     rows = np.concatenate([t * len(counts) + np.arange(size) for t, size in enumerate(sizes)])
     flat = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
     data = flat.index_select(0, ig.tensor(rows, device=input.device))
-    return PackedSequence(data, ig.tensor(sizes), order, invert_permutation(order))
+    return PackedSequence(data, _outside_traces(sizes), order, invert_permutation(order))
 
 
 def pad_packed_sequence(
@@ -124,7 +132,7 @@ def pad_packed_sequence(
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A packed batch as the padded one [t, n, ...] (or [n, t, ...]) and its lengths, i64[n]."""
-    sizes = _numbers(sequence.batch_sizes)
+    sizes = batch_numbers(sequence.batch_sizes)
     steps, count = len(sizes), int(sizes[0])
     if total_length is not None and total_length < steps:
         raise ArgumentError(
