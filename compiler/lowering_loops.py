@@ -254,7 +254,8 @@ def _side_by_side(node: Node) -> Graph | None:
         if inputs != node.inputs:
             return None
     last = body.nodes[-1]
-    if body.outputs != last.outputs or len(set(last.inputs)) < len(last.inputs):
+    twice = len(set(last.inputs)) < len(last.inputs)
+    if body.outputs != last.outputs or twice and len(last.inputs) < MANY:
         return None
     found = op_named(last.op).placements(*(v.type for v in last.inputs), **last.attributes)
     return None if found is None or len(last.inputs) < 2 else body

@@ -151,23 +151,23 @@ def test_explain_says_how_many() -> None:
 
 
 def stacked(count: int) -> Graph:
-    """Sums of arrays of several shapes, set side by side."""
+    """Sums of arrays of several shapes, set side by side, the first of them twice."""
     b = Builder()
     xs = [b.input(TensorType(float32, (3 + k % 5, 8))) for k in range(count)]
     sums = [b.reshape(b.sum(x, axes=(0, 1)), shape=(1,)) for x in xs]
-    return b.graph([b.concat(*sums, axis=0)])
+    return b.graph([b.concat(*sums, sums[0], axis=0)])
 
 
 def test_many_values_side_by_side() -> None:
     """Each is written by a short kernel of its own, all in one step; no kernel asks for all."""
     made = lowered(stacked(60))
     assert max(map(len, made.sources)) < 40_000
-    assert max(s.count for s in made.steps) == 60
+    assert max(s.count for s in made.steps) == 61
     assert len({s.number for s in made.steps}) < 8
     random = np.random.default_rng(1)
     arrays = [random.integers(-9, 9, (3 + k % 5, 8)).astype(np.float32) for k in range(60)]
     (found,) = Executable(stacked(60), backend="native")(arrays)
-    assert np.array_equal(found, np.array([a.sum() for a in arrays], np.float32))
+    assert np.array_equal(found, np.array([a.sum() for a in [*arrays, arrays[0]]], np.float32))
 
 
 def test_a_device_launches_each() -> None:
