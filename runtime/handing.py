@@ -178,6 +178,11 @@ def _opened(pid: int, descriptor: int, identity: tuple[int, int]) -> Segment | N
     """The segment behind another process's descriptor, if that is still what it was."""
     try:
         opened = os.open(f"/proc/{pid}/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        raise Error(
+            f"this process may not open what process {pid} shares under /proc/{pid}/fd: both must"
+            " run for one user, and the sender must not be shielded (PR_SET_DUMPABLE)"
+        ) from None
     except OSError:
         return None
     about = os.fstat(opened)

@@ -112,11 +112,13 @@ def _stays(tensor: Tensor) -> bool:
 
 def _root(array: Array) -> Array:
     """The array that this one is, at last, a view of."""
-    root, holder = array, array.base
+    root = array
+    holder: Any = array.base
     while holder is not None and not is_store(holder):
         if isinstance(holder, np.ndarray):
             root = holder
-        holder = getattr(holder, "base", None)  # NumPy puts other objects between some views too
+        viewed = isinstance(holder, memoryview)  # NumPy puts such and others between some views
+        holder = holder.obj if viewed else getattr(holder, "base", None)
     return root
 
 

@@ -61,7 +61,7 @@ def test_views_follow_into_shared_memory() -> None:
     assert all(t.is_shared() for t in (x, row, column, plain, same))
     x[1, 2] = 100
     assert (row[2].item(), column[1].item(), plain[1, 2].item(), same[1, 2].item()) == (100,) * 4
-    assert array[1, 2] == 6  # as in torch: the array keeps the memory that was left
+    assert array[1, 2] == 6  # the array keeps the memory that was left
     column.zero_()
     assert x[:, 2].tolist() == [0, 0, 0]
     place = x.data_ptr()
@@ -92,6 +92,26 @@ def test_read_only_memory_is_copied() -> None:
     x = ig.from_numpy(array).share_memory_()
     x.add_(1)
     assert (x.tolist(), array.tolist()) == ([1, 2, 3, 4], [0, 1, 2, 3])
+
+
+def test_compiled_functions_follow_into_shared_memory() -> None:
+    w = nn.Parameter(ig.ones(3))
+    optimizer = ig.optim.SGD([w], lr=1.0, momentum=0.5)
+    doubled, whole = ig.jit(lambda: (w * 2).detach()), ig.from_numpy(np.arange(3.0))
+    array = memoryview(whole.numpy())
+    part = ig.frombuffer(array, dtype=ig.float64)
+    for k in range(8):
+        w.grad = ig.ones(3)
+        optimizer.step()
+        if k == 5:
+            place = w.data_ptr()
+            w.share_memory_()
+            assert w.data_ptr() != place
+        assert doubled().tolist() == (w * 2).tolist()
+    assert doubled.compilations == 1
+    part.share_memory_()
+    whole[1] = 7
+    assert part.tolist() == [0, 7, 2]
 
 
 def test_sharing_is_refused_inside_a_trace() -> None:
