@@ -28,3 +28,4 @@ from intaglio.data._workers import (
     WorkerInfo as WorkerInfo,
     get_worker_info as get_worker_info,
 )
+from intaglio.runtime.loading import LoadingError as LoadingError

@@ -12,7 +12,8 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    "page", ["checkpoints.md", "coming-from-pytorch.md", "extending.md", "multiprocessing.md"]
+    "page",
+    ["checkpoints.md", "coming-from-pytorch.md", "data.md", "extending.md", "multiprocessing.md"],
 )
 def test_the_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
