@@ -780,6 +780,7 @@ if TYPE_CHECKING:  # what type checkers see: written from the table below by
         triplet_margin_loss as triplet_margin_loss,
         vander as vander,
     )
+    from intaglio.nn._summary import summary as summary
     from intaglio.nn.functional import (
         adaptive_avg_pool1d as adaptive_avg_pool1d,
         alpha_dropout as alpha_dropout,
@@ -982,6 +983,7 @@ _NAMES: dict[str, str] = {
         frobenius_norm hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss
         max_pool1d_with_indices native_dropout norm_except_dim poisson_nll_loss
         triplet_margin_loss vander""",
+    "intaglio.nn._summary": "summary",
     "intaglio.nn.functional": """
         adaptive_avg_pool1d alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle
         cosine_similarity dropout feature_alpha_dropout group_norm hardshrink log_softmax
