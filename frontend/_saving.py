@@ -39,7 +39,7 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
         if not isinstance(name, str) or not isinstance(value, Tensor | np.ndarray):
             raise ArgumentError(
                 f"save: {name!r} holds {type(value).__name__}, and a file of weights holds tensors"
-                " by name; keep other values in a file of their own (json), or let a traced"
-                " program hold the optimizer's state: trace(...).save(path)"
+                " by name; a training run's objects and values go into a checkpoint:"
+                " save_checkpoint(path, model=model, optimizer=optimizer, epoch=3)"
             )
     save_weights(f, obj)
