@@ -225,6 +225,7 @@ def test_found_under_utils_too() -> None:
         "from intaglio.utils.data.distributed import DistributedSampler;"
         "from intaglio.utils.data.sampler import RandomSampler;"
         "from intaglio.utils.data.dataset import TensorDataset;"
+        "from intaglio.utils.data.dataloader import DataLoader;"
         "import intaglio as ig;"
         "assert ig.utils.data.Dataset is ig.data.Dataset is Dataset"
     )

@@ -1,4 +1,4 @@
-"""The loader, at the place where torch has it."""
+"""The loader and collate, at the place where torch has them."""
 
 from intaglio.data import (
     DataLoader as DataLoader,
