@@ -317,23 +317,25 @@ class Run:
         `step` is told of every batch done; `save` is called after every `checkpoint_steps` of
         them."""
         at, every = self.position, self.settings.checkpoint_steps
-        for rows, batch in self._batches():
+        for rows, batch in self._batches(stopped):
             if stopped() or self._steps_done:
                 return None
             at.add(self._step(rows, batch), len(rows))
             step(at)
             if every and at.step % every == 0 and at.step < self.steps:
                 save()
-        return self._end_epoch()
+        return self._end_epoch() if at.step == self.steps else None
 
-    def _batches(self) -> Iterator[tuple[Sequence[int] | Array, list[Array]]]:
+    def _batches(
+        self, stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Sequence[int] | Array, list[Array]]]:
         """The batches that are left of the epoch, with the numbers of their rows."""
         at, cuts = self.position, self.batching
         rows = order(cuts.examples, self.seed, at.epoch) if self.shuffle else None
         left = self.spans[at.step :]
         if self.settings.workers and cuts.axis is not None:
             everything = np.arange(cuts.examples) if rows is None else rows
-            yield from self._fetched([everything[begin:end] for begin, end in left])
+            yield from self._fetched([everything[begin:end] for begin, end in left], stopped)
             return
         for begin, end in left:
             if rows is None:
@@ -341,16 +343,25 @@ class Run:
             else:
                 yield rows[begin:end], cuts.take(self.arrays, rows[begin:end])
 
-    def _fetched(self, tasks: list[Array]) -> Iterator[tuple[Array, list[Array]]]:
-        """The batches of these rows, gathered by the worker processes."""
-        from intaglio.runtime.loading import ArrayFetcher, Pool
+    def _fetched(
+        self, tasks: list[Array], stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Array, list[Array]]]:
+        """The batches of these rows, gathered by the worker processes; none any more where the
+        signal that asked this process to stop has ended the workers."""
+        from intaglio.runtime.loading import ArrayFetcher, LoadingError, Pool
 
         batched = self.batching.batched
         if self._pool is None:
             cut_up = [a for a, is_cut in zip(self.arrays, batched, strict=True) if is_cut]
             self._pool = Pool(ArrayFetcher(cut_up), self.settings.workers)
-        for rows, parts in zip(tasks, self._pool.run(tasks), strict=True):
-            following = iter(parts)
+        fetched = self._pool.run(tasks)
+        for rows in tasks:
+            try:
+                following = iter(next(fetched))
+            except LoadingError:
+                if stopped():
+                    return
+                raise
             yield (
                 rows,
                 [

@@ -2,6 +2,7 @@
 kills; a run that was broken off anywhere ends with the bytes of one that was not."""
 
 import csv
+import os
 import random
 import signal
 import subprocess
@@ -213,6 +214,25 @@ def test_a_killed_run_ends_with_the_same_bytes(files: Path, tmp_path: Path, work
     assert done.code == 0, done.err
     assert (tmp_path / "out.ig").read_bytes() == (tmp_path / "whole.ig").read_bytes()
     assert (tmp_path / "best.ig").read_bytes() == best
+
+
+def test_a_signal_to_all_processes_ends_a_run_with_workers_well(
+    files: Path, tmp_path: Path
+) -> None:
+    course = ["--epochs", 10_000, "--workers", 2, "--checkpoint-steps", 1000]
+    line = command(*words(files, files / "steps.ig", tmp_path / "out.ig", *course))
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        assert run.stdout is not None and run.stderr is not None
+        for _ in range(2):
+            assert run.stdout.readline()
+        os.killpg(run.pid, signal.SIGTERM)
+        told = run.communicate(timeout=60)[1]
+    assert run.returncode == 128 + signal.SIGTERM, told
+    assert "--resume" in told and "Traceback" not in told
+    at = read(tmp_path / "out.ig").metadata
+    assert at["training.steps"] == at["training.epoch"] * 13 + at["training.step"]
 
 
 KILLED = """
