@@ -13,7 +13,7 @@ import numpy as np
 from intaglio._core import Tensor, from_array
 from intaglio._modes import modes
 from intaglio._places import to_host
-from intaglio.compiler.errors import GradientError
+from intaglio.compiler.errors import GradientError, IndexError
 from intaglio.data._collate import collate_arrays, default_collate
 from intaglio.data._datasets import ConcatDataset, StackDataset, Subset, TensorDataset
 from intaglio.data._seeds import batch_seed, seed_all, seeded
@@ -57,6 +57,44 @@ def draws_nothing(dataset: Any) -> bool:
         inner = dataset.datasets
         return all(map(draws_nothing, inner.values() if isinstance(inner, dict) else inner))
     return kind is TensorDataset
+
+
+class _Gather:
+    """Batches of a `TensorDataset`, or of subsets of one: each column's rows in a single step, from
+    where they lie to where the main process reads them."""
+
+    def __init__(self, columns: list[Array], chosen: list[Array]) -> None:
+        self._columns, self._chosen = columns, chosen
+
+    @classmethod
+    def of(cls, dataset: Any) -> _Gather | None:
+        """For a dataset that is just that, on the CPU."""
+        chosen = []
+        while type(dataset) is Subset:
+            chosen.append(np.asarray(dataset.indices, np.int64))
+            dataset = dataset.dataset
+        if type(dataset) is not TensorDataset:
+            return None
+        columns = [tensor._data for tensor in dataset.tensors]
+        plain = all(isinstance(column, np.ndarray) for column in columns)
+        return cls(columns, chosen) if plain else None
+
+    def __call__(self, wanted: Sequence[int], room: Room) -> list[Array]:
+        """The rows of these numbers, negative ones counted from the end."""
+        rows = np.asarray(wanted, np.int64)
+        for chosen in self._chosen:
+            rows = chosen[rows]
+        size = len(self._columns[0])
+        least, most = (int(rows.min()), int(rows.max())) if rows.size else (0, -1)
+        if not -size <= least <= most + 1 <= size:
+            at = least if least < -size else most
+            raise IndexError(f"DataLoader: {at} is out of range for {size} examples")
+        rows = np.where(rows < 0, rows + size, rows) if least < 0 else rows
+        made = []
+        for column in self._columns:
+            out = room.empty((len(rows), *column.shape[1:]), column.dtype)
+            made.append(np.take(column, rows, axis=0, out=out, mode="clip"))
+        return made
 
 
 class BatchFetcher(Fetcher):
@@ -131,6 +169,13 @@ class MapFetcher(BatchFetcher):
 
     batched: bool = True
     _failed: Any = None
+    _gather: _Gather | None = None
+
+    def open(self, worker: int, workers: int) -> None:
+        """As for all, and see whether batches can be gathered."""
+        super().open(worker, workers)
+        if self.batched and self.collate is None:
+            self._gather = _Gather.of(self.dataset)
 
     def begin(self, given: int) -> None:
         """Take an epoch's seed."""
@@ -139,6 +184,8 @@ class MapFetcher(BatchFetcher):
     def fetch(self, task: tuple[int, Any], room: Room | None) -> Any:
         """The batch of a task."""
         number, wanted = task
+        if room is not None and self._gather is not None:
+            return self._gather(wanted, room)
         with self._seeded(0, number):
             examples = self._several(wanted) if self.batched else self.dataset[wanted]
             return self._collated(examples, room)

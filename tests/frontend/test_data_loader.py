@@ -217,6 +217,18 @@ def test_tensor_datasets_and_subsets():
         assert ig.equal(ig.cat([b[0] for b in got]), x.flip(0))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_rows_that_are_not_there(workers):
+    data = TensorDataset(ig.arange(5))
+    assert plain(list(DataLoader(data, 3, sampler=[-1, 4, -5], num_workers=workers))) == [
+        [[4, 4, 0]]
+    ]
+    assert plain(list(DataLoader(data, batch_sampler=[[]], num_workers=workers))) == [[[]]]
+    for row in (5, -6):
+        with pytest.raises(IndexError, match="out of (range|bounds)"):
+            list(DataLoader(data, 2, sampler=[0, row], num_workers=workers))
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_start_methods_and_persistent_workers(method):
     loader = DataLoader(
