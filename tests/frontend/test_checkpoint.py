@@ -127,6 +127,53 @@ def test_compiled_steps_see_what_is_loaded(tmp_path: Path) -> None:
     assert [step(x).item() for _ in range(3)] == expected
 
 
+def schedules(optimizer: Any) -> Any:
+    scheduler = optim.lr_scheduler
+    first, then = (
+        scheduler.LinearLR(optimizer, total_iters=2),
+        scheduler.MultiStepLR(optimizer, [1, 3]),
+    )
+    return scheduler.SequentialLR(optimizer, [first, then], milestones=[2])
+
+
+def test_schedules_and_averages_go_on(tmp_path: Path) -> None:
+    def run(parts: dict[str, Any], steps: int) -> list[Any]:
+        model, optimizer = parts["model"], parts["optimizer"]
+        found: list[Any] = []
+        for _ in range(steps):
+            x = ig.randn(5, 3)
+
+            def loss(x: ig.Tensor = x) -> ig.Tensor:
+                optimizer.zero_grad()
+                made = model(x).square().sum()
+                made.backward()
+                return made
+
+            now = optimizer.step(loss).item()
+            parts["schedule"].step()
+            parts["plateau"].step(now)
+            parts["average"].update_parameters(model)
+            found += [now, optimizer.param_groups[0]["lr"]]
+        return [*found, bits(parts["average"])]
+
+    def fresh() -> dict[str, Any]:
+        model = nn.Linear(3, 4)
+        optimizer = optim.NAdam(model.parameters(), lr=0.01)
+        return {
+            "model": model, "optimizer": optimizer, "schedule": schedules(optimizer),
+            "plateau": optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0),
+            "average": optim.swa_utils.AveragedModel(model),
+        }  # fmt: skip
+
+    parts = fresh()
+    run(parts, 3)
+    ig.save_checkpoint(tmp_path / "c.ig", **parts)
+    expected = run(parts, 3)
+    parts = fresh()
+    ig.load_checkpoint(tmp_path / "c.ig", **parts)
+    assert run(parts, 3) == expected
+
+
 def test_the_default_stream_may_be_left_alone(tmp_path: Path) -> None:
     ig.manual_seed(5)
     ig.save_checkpoint(tmp_path / "c.ig", epoch=1)
