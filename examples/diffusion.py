@@ -107,6 +107,7 @@ def program(seed: int = 0) -> ig.Program:
     n = ig.Dim("n", min=1, max=4096)
     pictures, digits = ig.spec((n, PIXELS), ig.float32), ig.spec((n,), ig.int64)
     made = ig.trace(train_step, pictures, digits, name="train_step")
+    model.eval()
     with ig.no_grad():
         made.trace("eval", evaluate, pictures, digits)
         made.trace("sample", model.sample, digits)

@@ -115,6 +115,7 @@ def program(steps: int, seed: int = 0) -> ig.Program:
         model, inputs={"x": letters}, targets={"t": letters}, loss=loss, optim=optimizer,
         scheduler=schedule, schedule="step", clip_grad_norm=1.0,
     )  # fmt: skip
+    model.eval()
     with ig.no_grad():
         made.trace("sample", model.sample, ig.spec((t,), ig.uint8), ig.spec((), ig.float32))
     return made

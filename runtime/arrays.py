@@ -112,7 +112,7 @@ def _import(value: object, type: TensorType, name: str) -> Array:
         return np.asarray(value)
     raise DTypeError(
         f"{name} is a Python {value.__class__.__name__}, and {type} is wanted: give an array, "
-        f"np.asarray({name}, {_spelling(type.dtype)})"
+        f"np.asarray({name.rpartition(': ')[2]}, {_spelling(type.dtype)})"
     )
 
 
