@@ -320,6 +320,8 @@ class Loaded(Module):
         inputs = [*leaves, *map(self._tensor, function.reads)]
         here = dict(zip(graph.inputs, inputs, strict=True))
         trace = modes.trace
+        for c in graph.constraints if trace is not None else ():
+            trace.require(c.left, c.relation, c.right)
         try:
             for node in graph.nodes:
                 if trace is not None:
