@@ -58,9 +58,9 @@ def program(
     updates it, and `forward` and `eval` are then those of the average.
 
     `init()` calls the `reset_parameters` of every module in the order in which they are
-    constructed, inner ones first, and then `init(model)` where given. Modules whose parameters are
-    all frozen keep their weights. Where something trained would be left as it is, a given `init`
-    is refused, and without one the function is left out with a warning.
+    constructed, inner ones first, and then `init(model)` where given. Modules of whose parameters
+    the optimizer trains none keep their weights. Where something trained would be left as it is, a
+    given `init` is refused, and without one the function is left out with a warning.
 
     Raises `ArgumentError` for arguments that do not go together."""
     xs = _inputs(model, inputs)
@@ -70,7 +70,7 @@ def program(
         model, _by_name(model, xs), tuple(xs), tuple(ts), loss, dict(metrics or {}), optim,
         train_metrics, scheduler, schedule, clip_grad_norm, ema,
     )  # fmt: skip
-    was_training = bool(model.training)
+    modes = [(m, bool(m.training)) for m in (model, ema) if m is not None]
     made = Program()
     made.name_states(parts.named_state())
     try:
@@ -78,7 +78,8 @@ def program(
         if optim is not None:
             _trace_init(made, parts, init)
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.train(training)
     return made
 
 
@@ -101,7 +102,7 @@ def _trace_init(made: Program, parts: Recipe, init: Callable[[Any], Any] | None)
     """Add `init`, or say why there is none."""
     function = beginning(parts, made, init)
     try:
-        missing = left_out(parts.model, function)
+        missing = left_out(parts, function)
     except TraceError as error:
         if init is not None:
             raise

@@ -42,10 +42,30 @@ class Recipe:
         """Whether a step of the schedule looks at a metric."""
         return "metrics" in inspect.signature(self.scheduler.step).parameters
 
+    @property
+    def modules(self) -> list[tuple[str, Any]]:
+        """What may be trained, with the prefix of its names: the model, and a loss that is a
+        module."""
+        loss = [("loss.", self.loss)] if hasattr(self.loss, "named_parameters") else []
+        return [("", self.model), *loss]
+
+    def trained(self) -> list[tuple[str, Tensor]]:
+        """The parameters that the optimizer changes, by name."""
+        names = {
+            id(p): prefix + name for prefix, m in self.modules for name, p in m.named_parameters()
+        }
+        return [
+            (names.get(id(p), f"parameter {k} of group {g}"), p)
+            for g, group in enumerate(self.optim.param_groups)
+            for k, p in enumerate(group["params"])
+            if p.requires_grad
+        ]
+
     def named_state(self) -> Iterator[tuple[str, Tensor, str]]:
-        """Name and kind of all state: the model's names as they are, those of the average behind
-        `ema.`."""
-        yield from _module_state(self.model, "")
+        """Name and kind of all state: the model's names as they are, those of a loss behind
+        `loss.`, of the average behind `ema.`."""
+        for prefix, module in self.modules:
+            yield from _module_state(module, prefix)
         for part in (self.optim, self.scheduler):
             if part is not None:
                 yield from part.named_state()

@@ -24,8 +24,9 @@ def beginning(
     author's `init`, then what the training step keeps beside the parameters. Buffers that no
     module resets get back the values that they have now."""
     model, optim, scheduler, ema = parts.model, parts.optim, parts.scheduler, parts.ema
-    resets = list(_resets(model))
-    kept = _buffers_kept(made, model, [*resets, *([] if init is None else [lambda: init(model)])])
+    trained = {id(p) for _, p in parts.trained()}
+    resets = [reset for _, module in parts.modules for reset in _resets(module, trained)]
+    kept = _buffers_kept(made, parts, [*resets, *([] if init is None else [lambda: init(model)])])
 
     def begin() -> None:
         with no_grad():
@@ -52,19 +53,19 @@ def restart_average(ema: Any, model: Any) -> None:
         averages[name].copy_(value)
 
 
-def left_out(model: Any, begin: Callable[[], None]) -> list[str]:
+def left_out(parts: Recipe, begin: Callable[[], None]) -> list[str]:
     """The trained parameters that `begin` does not write."""
     written = {id(ref.tensor) for ref in record("init", begin, (), {}, grad=True).updates}
-    return [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in written]
+    return [name for name, p in parts.trained() if id(p) not in written]
 
 
-def _resets(module: Any) -> Iterator[Callable[[], Any]]:
-    """The methods that draw parameters, inner modules' first; not those of modules that are
-    frozen."""
+def _resets(module: Any, trained: set[int]) -> Iterator[Callable[[], Any]]:
+    """The methods that draw parameters, inner modules' first; not those of modules of which nothing
+    is trained."""
     for child in module.children():
-        yield from _resets(child)
-    parameters = list(module.parameters(recurse=False))
-    if parameters and not any(p.requires_grad for p in parameters):
+        yield from _resets(child, trained)
+    parameters = list(module.parameters(recurse=False)) or list(module.parameters())
+    if parameters and not any(id(p) in trained for p in parameters):
         return
     found = next((getattr(module, name) for name in RESETS if hasattr(module, name)), None)
     if found is not None:
@@ -72,11 +73,11 @@ def _resets(module: Any) -> Iterator[Callable[[], Any]]:
 
 
 def _buffers_kept(
-    made: Program, model: Any, writers: list[Callable[[], Any]]
+    made: Program, parts: Recipe, writers: list[Callable[[], Any]]
 ) -> list[tuple[Any, Any]]:
     """The buffers that `train_step` changes and no writer does, each with its value as an array."""
     changed = made.updated_tensors("train_step")
-    buffers = [b for b in model.buffers() if id(b) in changed]
+    buffers = [b for _, m in parts.modules for b in m.buffers() if id(b) in changed]
     if not buffers:
         return []
 

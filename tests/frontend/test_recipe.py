@@ -144,6 +144,31 @@ def test_what_no_reset_reaches_is_told(caplog: pytest.LogCaptureFixture) -> None
     assert [name for name in kept if now[name] != kept[name]] == ["last.weight", "last.bias"]
 
 
+def test_a_loss_with_parameters_is_trained_and_reset() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(3, 3)
+
+        def forward(self, y: ig.Tensor, t: ig.Tensor) -> Any:
+            return F.cross_entropy(self.head(y), t)
+
+    ig.manual_seed(0)
+    model, loss = nn.Linear(4, 3), Scaled()
+    begun = bytes_of(loss)
+    both = [*model.parameters(), *loss.parameters()]
+    program = ig.program(
+        model, inputs=ig.spec((N, 4)), targets=ig.spec((N,), ig.int64), loss=loss,
+        optim=optim.SGD(both, lr=0.1),
+    )  # fmt: skip
+    assert {"weight", "loss.head.weight"} <= set(program.ir.state)
+    program.train_step(*batch())
+    assert bytes_of(loss) != begun
+    ig.manual_seed(0)
+    program.init()
+    assert bytes_of(loss) == begun
+
+
 def test_several_inputs_and_targets(tmp_path: Path) -> None:
     model = Two()
     options: dict[str, Any] = {
