@@ -320,8 +320,9 @@ class Loaded(Module):
         inputs = [*leaves, *map(self._tensor, function.reads)]
         here = dict(zip(graph.inputs, inputs, strict=True))
         trace = modes.trace
-        for c in graph.constraints if trace is not None else ():
-            trace.require(c.left, c.relation, c.right)
+        if trace is not None:
+            for c in graph.constraints:
+                trace.require(c.left, c.relation, c.right)
         try:
             for node in graph.nodes:
                 if trace is not None:
