@@ -88,7 +88,8 @@ def spectral_norm(
 
     def improve(self: Any, _: Any) -> None:
         if self.training:
-            power_method(*parts(self), steps, eps)
+            matrix, u, v = parts(self)
+            power_method(matrix.mT, v, u, steps, eps)  # v first, from u
 
     def read(self: Any) -> Tensor:
         made: Tensor = getattr(self, f"{name}_orig") / largest(*parts(self))
