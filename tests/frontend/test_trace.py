@@ -333,7 +333,7 @@ def test_the_usual_program_in_one_call() -> None:
         optim=optim.SGD(model.parameters(), lr=0.1),
         metrics={"accuracy": lambda y, t: (y.argmax(1) == t).to(ig.float32).mean()},
     )
-    assert list(program.functions) == ["forward", "eval", "train_step"]
+    assert list(program.functions) == ["forward", "eval", "train_step", "init"]
     assert ("", True) in program.functions["train_step"].training and model.training
     x, t = ig.randn(8, 4), ig.randint(0, 3, (8,))
     first = program.eval(x, t)
