@@ -12,15 +12,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from intaglio._apply import apply, constant, full, link, one, view as apply_view
-from intaglio._core import Tensor, is_traced, wrap
+from intaglio._apply import apply, constant, full, one, view as apply_view
+from intaglio._core import Tensor, counter_of, is_traced, wrap
 from intaglio._functions_device import on_place
 from intaglio._functions_elementwise import where
 from intaglio._functions_movement import permute, reshape
 from intaglio._inplace import write
 from intaglio._kind import Kind, kind_of
 from intaglio._known import known_difference
-from intaglio._modes import modes
+from intaglio._modes import inference_used, modes
 from intaglio._places import to_host
 from intaglio._promote import as_tensor_like, broadcast_shapes, cast, expand_to, fitting
 from intaglio.compiler.dims import Dim, bounds, maximum, minimum, product
@@ -182,13 +182,18 @@ def _row(x: Tensor, at: int) -> Tensor | None:
     row = _ROWS.get(x._kind)
     if row is None:
         row = _ROWS[x._kind] = _row_of(x._kind)
+    part_kind, kind, rest, zeros, ones, reshaped = row
     at = at + shape[0] if at < 0 else at
     cut = data[at : at + 1]
-    rest, ones = row.kind.shape, row.ones
-    slice_ = {"starts": (at, *row.zeros), "stops": (at + 1, *rest), "steps": ones}
-    part = link(wrap(cut, row.part), x, "slice", slice_)
-    made = wrap(cut[0] if rest else cut.reshape(()), row.kind)
-    return link(made, part, "reshape", row.reshape)
+    part = wrap(cut, part_kind)
+    part._view = (x, "slice", {"starts": (at, *zeros), "stops": (at + 1, *rest), "steps": ones})
+    made = wrap(cut[0] if rest else cut.reshape(()), kind)
+    made._view = part, "reshape", reshaped
+    part._counter = made._counter = counter = counter_of(x)
+    part._seen = made._seen = counter[0]
+    if inference_used:
+        part._index = made._index = min(x._index, 0)  # made in inference mode if `x` was
+    return made
 
 
 class _Row(NamedTuple):
@@ -196,6 +201,7 @@ class _Row(NamedTuple):
 
     part: Kind
     kind: Kind
+    rest: tuple[int, ...]
     zeros: tuple[int, ...]
     ones: tuple[int, ...]
     reshape: dict[str, Any]
@@ -207,7 +213,7 @@ _ROWS: Final[WeakKeyDictionary[Kind, _Row]] = WeakKeyDictionary()
 def _row_of(kind: Kind) -> _Row:
     rest = tuple(kind.shape[1:])
     part, row = kind_of(kind.dtype, (1, *rest)), kind_of(kind.dtype, rest)
-    return _Row(part, row, (0,) * len(rest), (1,) * kind.rank, {"shape": rest})
+    return _Row(part, row, rest, (0,) * len(rest), (1,) * kind.rank, {"shape": rest})
 
 
 def getitem(input: Tensor, key: Any) -> Tensor:

@@ -114,9 +114,9 @@ def _like_sequence(sample: Sequence[Any], made: list[Any]) -> Any:
 
 
 def _tensor_leaf(values: Sequence[Any]) -> Any:
-    if isinstance(values[0], Tensor) and any(
-        x.requires_grad or not isinstance(x._data, np.ndarray) for x in values
-    ):
+    if isinstance(values[0], Tensor) and True in {x.requires_grad for x in values}:
+        return stack(list(values))
+    if isinstance(values[0], Tensor) and {type(x._data) for x in values} != {np.ndarray}:
         return stack(list(values))
     return from_array(_stacked(values, np.empty))
 
@@ -127,7 +127,9 @@ def _stacked(values: Sequence[Any], out: Allocate) -> Array:
     if isinstance(first, np.ndarray):
         return _joined(values, out)
     if isinstance(first, Tensor):
-        return _joined([to_host(x._data) for x in values], out)
+        arrays = [x._data for x in values]
+        plain = {type(array) for array in arrays} == {np.ndarray}
+        return _joined(arrays if plain else [to_host(array) for array in arrays], out)
     if isinstance(first, np.generic) and first.dtype.kind in _NO_NUMBERS:
         raise DTypeError(f"collate: an example holds {first.dtype}; {_UNDERSTOOD}")
     return _placed(np.array(values, np.float64 if isinstance(first, float) else None), out)
