@@ -42,19 +42,6 @@ class ReLU(_Activation):
         return F.relu(input, self.inplace)
 
 
-class ReLU6(_Activation):
-    """min(max(x, 0), 6)."""
-
-    inplace: bool
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(inplace=inplace)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Elementwise."""
-        return F.relu6(input, self.inplace)
-
-
 class LeakyReLU(_Activation):
     """x for x > 0, else negative_slope * x."""
 
@@ -270,6 +257,17 @@ class Hardtanh(_Activation):
     def forward(self, input: Tensor) -> Tensor:
         """Elementwise."""
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+
+class ReLU6(Hardtanh):
+    """min(max(x, 0), 6)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
+
+    def extra_repr(self) -> str:
+        """`inplace` where it is True."""
+        return "inplace=True" if self.inplace else ""
 
 
 class Threshold(_Activation):

@@ -295,24 +295,28 @@ class GroupNorm(Module):
         )
 
 
-class LocalResponseNorm(Module):
-    """Divides by a power of the mean square of `size` neighbouring channels (Krizhevsky et al.
-    2012). input: [n, c, ...]."""
+class _Response(Module):
+    """What the norms over neighbouring channels share: their numbers."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
-
-    def forward(self, input: Tensor) -> Tensor:
-        """input: [n, c, ...]; the result has its shape."""
-        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         """The size and options."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-class CrossMapLRN2d(LocalResponseNorm):
+class LocalResponseNorm(_Response):
+    """Divides by a power of the mean square of `size` neighbouring channels (Krizhevsky et al.
+    2012). input: [n, c, ...]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: [n, c, ...]; the result has its shape."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+
+class CrossMapLRN2d(_Response):
     """`LocalResponseNorm` of images whose window reaches (size - 1) // 2 channels to both sides.
     input: [n, c, h, w]."""
 

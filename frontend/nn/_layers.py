@@ -194,26 +194,32 @@ class RMSNorm(Module):
         )
 
 
-class Dropout(Module):
-    """Zeroes elements with probability p while training and scales the rest by 1 / (1 - p)
-    (Srivastava et al. 2014)."""
+class _Dropout(Module):
+    """What the kinds of dropout share: the probability."""
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0.0 <= p <= 1.0:
-            raise ArgumentError(f"Dropout: the probability is between 0 and 1, not {p}")
+            raise ArgumentError(
+                f"{type(self).__name__}: the probability is between 0 and 1, not {p}"
+            )
         self.p, self.inplace = p, inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        """input: any shape; the result has its shape."""
-        return F.dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         """The probability."""
         return f"p={self.p}, inplace={self.inplace}"
 
 
-class AlphaDropout(Dropout):
+class Dropout(_Dropout):
+    """Zeroes elements with probability p while training and scales the rest by 1 / (1 - p)
+    (Srivastava et al. 2014)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: any shape; the result has its shape."""
+        return F.dropout(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
     """Dropout for self-normalizing networks (Klambauer et al. 2017)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -221,7 +227,7 @@ class AlphaDropout(Dropout):
         return F.alpha_dropout(input, self.p, self.training, self.inplace)
 
 
-class FeatureAlphaDropout(Dropout):
+class FeatureAlphaDropout(_Dropout):
     """`AlphaDropout` of whole channels."""
 
     def forward(self, input: Tensor) -> Tensor:

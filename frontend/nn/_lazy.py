@@ -292,37 +292,37 @@ class _LazyNorm(LazyModuleMixin, norms._Norm):
             self.num_features = held[0].shape[0]
 
 
-class LazyBatchNorm1d(_LazyNorm, norms.BatchNorm1d):
+class LazyBatchNorm1d(_LazyNorm, norms._BatchNorm):
     """`BatchNorm1d` whose `num_features` are the first input's."""
 
-    cls_to_become = norms.BatchNorm1d
+    cls_to_become, ranks = norms.BatchNorm1d, norms.BatchNorm1d.ranks
 
 
-class LazyBatchNorm2d(_LazyNorm, norms.BatchNorm2d):
+class LazyBatchNorm2d(_LazyNorm, norms._BatchNorm):
     """`BatchNorm2d` whose `num_features` are the first input's."""
 
-    cls_to_become = norms.BatchNorm2d
+    cls_to_become, ranks = norms.BatchNorm2d, norms.BatchNorm2d.ranks
 
 
-class LazyBatchNorm3d(_LazyNorm, norms.BatchNorm3d):
+class LazyBatchNorm3d(_LazyNorm, norms._BatchNorm):
     """`BatchNorm3d` whose `num_features` are the first input's."""
 
-    cls_to_become = norms.BatchNorm3d
+    cls_to_become, ranks = norms.BatchNorm3d, norms.BatchNorm3d.ranks
 
 
-class LazyInstanceNorm1d(_LazyNorm, norms.InstanceNorm1d):
+class LazyInstanceNorm1d(_LazyNorm, norms._InstanceNorm):
     """`InstanceNorm1d` whose `num_features` are the first input's."""
 
-    cls_to_become = norms.InstanceNorm1d
+    cls_to_become, ranks = norms.InstanceNorm1d, norms.InstanceNorm1d.ranks
 
 
-class LazyInstanceNorm2d(_LazyNorm, norms.InstanceNorm2d):
+class LazyInstanceNorm2d(_LazyNorm, norms._InstanceNorm):
     """`InstanceNorm2d` whose `num_features` are the first input's."""
 
-    cls_to_become = norms.InstanceNorm2d
+    cls_to_become, ranks = norms.InstanceNorm2d, norms.InstanceNorm2d.ranks
 
 
-class LazyInstanceNorm3d(_LazyNorm, norms.InstanceNorm3d):
+class LazyInstanceNorm3d(_LazyNorm, norms._InstanceNorm):
     """`InstanceNorm3d` whose `num_features` are the first input's."""
 
-    cls_to_become = norms.InstanceNorm3d
+    cls_to_become, ranks = norms.InstanceNorm3d, norms.InstanceNorm3d.ranks

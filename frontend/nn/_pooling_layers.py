@@ -242,7 +242,7 @@ class LPPool3d(_LPPool):
 class _FractionalMaxPool(_Windowed):
     """Maxima over windows at random places."""
 
-    shown = ()
+    rank: ClassVar[int]
 
     def __init__(
         self,
@@ -255,9 +255,14 @@ class _FractionalMaxPool(_Windowed):
         super().__init__()
         if (output_size is None) == (output_ratio is None):
             raise ArgumentError(f"{type(self).__name__}: give either output_size or output_ratio")
-        self.kernel_size, self.output_size, self.output_ratio = (
-            kernel_size, output_size, output_ratio,
-        )  # fmt: skip
+        name, rank = type(self).__name__, self.rank
+        self.kernel_size = each(name, "kernel_size", kernel_size, rank)
+        self.output_size = (
+            None if output_size is None else each(name, "output_size", output_size, rank)
+        )
+        self.output_ratio = (
+            (output_ratio,) * rank if isinstance(output_ratio, float) else output_ratio
+        )
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)
 
@@ -276,22 +281,21 @@ class _FractionalMaxPool(_Windowed):
 class FractionalMaxPool2d(_FractionalMaxPool):
     """See `functional.fractional_max_pool2d`."""
 
-    function = "fractional_max_pool2d"
+    function, rank = "fractional_max_pool2d", 2
 
 
 class FractionalMaxPool3d(_FractionalMaxPool):
     """See `functional.fractional_max_pool3d`."""
 
-    function = "fractional_max_pool3d"
+    function, rank = "fractional_max_pool3d", 3
 
 
 # --------------------------------------------------------------------------------------- as columns
 
 
-class Unfold(_Windowed):
-    """The patches that a kernel sees, as columns; see `functional.unfold`."""
+class _Columns(_Windowed):
+    """Patches as columns."""
 
-    function = "unfold"
     shown: ClassVar[tuple[str, ...]] = ("kernel_size", "dilation", "padding", "stride")
 
     def __init__(
@@ -301,6 +305,12 @@ class Unfold(_Windowed):
         self.kernel_size, self.dilation = kernel_size, dilation
         self.padding, self.stride = padding, stride
 
+
+class Unfold(_Columns):
+    """The patches that a kernel sees, as columns; see `functional.unfold`."""
+
+    function = "unfold"
+
     def forward(self, input: Tensor) -> Tensor:
         """input: [n, c, h, w] or [c, h, w]; the result is [n, c kh kw, patches]."""
         made: Tensor = self._result(
@@ -309,11 +319,11 @@ class Unfold(_Windowed):
         return made
 
 
-class Fold(Unfold):
+class Fold(_Columns):
     """The sums of patches where they came from; see `functional.fold`."""
 
     function = "fold"
-    shown = ("output_size", *Unfold.shown)
+    shown = ("output_size", *_Columns.shown)
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError
 from intaglio.nn import functional as F
-from intaglio.nn._layers import Dropout
+from intaglio.nn._layers import _Dropout
 from intaglio.nn._module import Module
 
 # ------------------------------------------------------------------------------------------ padding
@@ -36,24 +36,6 @@ class _Pad(Module):
     def extra_repr(self) -> str:
         """The padding."""
         return f"{self.padding}"
-
-
-class ZeroPad1d(_Pad):
-    """Zeros around the last dimension."""
-
-    rank = 1
-
-
-class ZeroPad2d(_Pad):
-    """Zeros around the last two dimensions."""
-
-    rank = 2
-
-
-class ZeroPad3d(_Pad):
-    """Zeros around the last three dimensions."""
-
-    rank = 3
 
 
 class _ConstantPad(_Pad):
@@ -88,6 +70,29 @@ class ConstantPad3d(_ConstantPad):
     """A number around the last three dimensions."""
 
     rank = 3
+
+
+class _ZeroPad(_ConstantPad):
+    """Zeros around the last dimensions."""
+
+    def __init__(self, padding: int | Sequence[int]) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        """The padding."""
+        return f"{self.padding}"
+
+
+class ZeroPad1d(_ZeroPad, ConstantPad1d):
+    """Zeros around the last dimension."""
+
+
+class ZeroPad2d(_ZeroPad, ConstantPad2d):
+    """Zeros around the last two dimensions."""
+
+
+class ZeroPad3d(_ZeroPad, ConstantPad3d):
+    """Zeros around the last three dimensions."""
 
 
 class ReflectionPad1d(_Pad):
@@ -248,7 +253,7 @@ class ChannelShuffle(Module):
 # ------------------------------------------------------------------------------------------ dropout
 
 
-class Dropout1d(Dropout):
+class Dropout1d(_Dropout):
     """Zeroes whole channels with probability p while training (Tompson et al. 2015). input: [n, c,
     l] or [c, l]."""
 
@@ -257,7 +262,7 @@ class Dropout1d(Dropout):
         return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
-class Dropout2d(Dropout):
+class Dropout2d(_Dropout):
     """`Dropout1d` for images. input: [n, c, h, w]."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -265,7 +270,7 @@ class Dropout2d(Dropout):
         return F.dropout2d(input, self.p, self.training, self.inplace)
 
 
-class Dropout3d(Dropout):
+class Dropout3d(_Dropout):
     """`Dropout1d` for volumes. input: [n, c, d, h, w] or [c, d, h, w]."""
 
     def forward(self, input: Tensor) -> Tensor:

@@ -39,6 +39,30 @@ def test_constructor(name):
     assert ours == theirs
 
 
+MODULES = [n for n in CLASSES if issubclass(getattr(torch.nn, n), torch.nn.Module)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_base_classes(name):
+    def bases(n):
+        return {other for other in MODULES if issubclass(getattr(n, name), getattr(n, other))}
+
+    assert bases(nn) == bases(torch.nn)
+
+
+INSIDE = {"name", "activation_relu_or_gelu", "use_nested_tensor", "enable_nested_tensor"}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_attributes(name):
+    ours, theirs = (build(n, name, TABLE[name][0]) for n in (nn, torch.nn))
+    for key, value in theirs.__dict__.items():
+        if key.startswith("_") or key in INSIDE:
+            continue
+        assert hasattr(ours, key), key
+        assert callable(value) or getattr(ours, key) == value, key
+
+
 def typed(name):
     """Whether a class takes a dtype."""
     parameters = inspect.signature(getattr(nn, name)).parameters
