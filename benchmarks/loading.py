@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,7 @@ def dataset(case: str, api: Any, data: Any) -> Any:
 
 def serve(peer: str, case: str, workers: int, persistent: bool) -> None:
     """Time one epoch for each line of the input."""
-    if peer == "torch":
-        import torch as api
-        import torch.utils.data as data
-    else:
-        import intaglio as api
-        import intaglio.utils.data as data
+    api, data = import_module(peer), import_module(f"{peer}.utils.data")
     api.set_num_threads(1)
     options = {"persistent_workers": persistent} if workers else {}
     source = dataset(case, api, data)

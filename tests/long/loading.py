@@ -1,7 +1,8 @@
 """Loaders used for many epochs leave nothing behind: descriptors, shared segments, child processes
-and memory stay flat, through whole epochs, epochs that are left, exceptions and killed workers.
+and memory stay flat, through whole epochs, epochs that are left, exceptions and killed workers. And
+workers that are forked after the parent ran a compiled model run it too, round after round.
 
-    python tests/long/loading.py [--epochs 200] [--workers 2]
+    python tests/long/loading.py [--epochs 200] [--workers 2] [--rounds 100]
 """
 
 import argparse
@@ -100,14 +101,43 @@ def run(epochs: int, workers: int, persistent: bool) -> bool:
     return same and last["MiB"] <= first["MiB"] + 4
 
 
+class Running(Dataset[Any]):
+    """Examples that a compiled model makes."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __len__(self) -> int:
+        return 32
+
+    def __getitem__(self, k: int) -> Any:
+        with ig.no_grad():
+            return self.model(ig.full((256, 64), float(k)))
+
+
+def forked(rounds: int) -> None:
+    """The parent runs the model on all threads, then four workers run it, over and over."""
+    dataset = Running(ig.jit(ig.nn.Linear(64, 64)))
+    started = time.perf_counter()
+    for _ in range(rounds):
+        here = [dataset[k] for k in range(32)]
+        (there,) = DataLoader(dataset, 32, num_workers=1)
+        spread = list(DataLoader(dataset, 2, num_workers=4))
+        assert ig.equal(ig.stack(here), there) and ig.equal(ig.cat(spread), there)
+    print(f"{rounds} rounds of forked workers with a compiled model: equal bits, no hang,")
+    print(f"  {time.perf_counter() - started:.1f} s", flush=True)
+
+
 def main() -> None:
-    """Both kinds of workers."""
+    """Both kinds of workers, then those that run a model."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=100)
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     flat = [run(chosen.epochs, chosen.workers, persistent) for persistent in (False, True)]
+    forked(chosen.rounds)
     print("flat" if all(flat) else "SOMETHING GREW")
     sys.exit(not all(flat))
 
