@@ -118,6 +118,12 @@ from intaglio.nn._lazy import (
 )
 from intaglio.nn._loaded import Loaded
 from intaglio.nn._module import LoadError, Module
+from intaglio.nn._module_hooks import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 from intaglio.nn._parameter_containers import ParameterDict, ParameterList
 from intaglio.nn._pooling_layers import (
     AdaptiveAvgPool1d,
@@ -206,5 +212,7 @@ __all__ = [
     "TransformerEncoderLayer", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "Unflatten",
     "Unfold", "UninitializedBuffer", "UninitializedParameter", "Upsample", "UpsamplingBilinear2d",
     "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "init",
-    "summary", "utils",
+    "register_module_forward_hook", "register_module_forward_pre_hook",
+    "register_module_full_backward_hook", "register_module_full_backward_pre_hook", "summary",
+    "utils",
 ]  # fmt: skip

@@ -92,7 +92,8 @@ class Module(ModuleHooks, ModuleState):
                 )
             super().__setattr__(name, value)
             return
-        if isinstance(getattr(type(self), name, None), property):
+        computed = getattr(type(self), name, None)
+        if isinstance(computed, property) and computed.fset is not None:
             super().__setattr__(name, value)
             return
         if isinstance(value, Buffer):

@@ -8,7 +8,6 @@ import pytest
 
 import intaglio as ig
 from intaglio import nn
-from intaglio.nn import _module_hooks as everywhere
 
 
 def network():
@@ -121,9 +120,9 @@ def test_a_new_hook_compiles_anew():
 def test_hooks_of_all_modules():
     seen = []
     handles = [
-        everywhere.register_module_forward_pre_hook(lambda m, x: seen.append(type(m).__name__)),
-        everywhere.register_module_forward_hook(lambda m, x, y: seen.append("after")),
-        everywhere.register_module_full_backward_hook(lambda m, dx, dy: seen.append("back")),
+        nn.register_module_forward_pre_hook(lambda m, x: seen.append(type(m).__name__)),
+        nn.register_module_forward_hook(lambda m, x, y: seen.append("after")),
+        nn.register_module_full_backward_hook(lambda m, dx, dy: seen.append("back")),
     ]
     nn.Linear(3, 2)(ig.tensor(X)).sum().backward()
     for handle in handles:

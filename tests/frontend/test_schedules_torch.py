@@ -82,6 +82,37 @@ def test_torchs_state_continues_here(name):
     assert set(kept) - ignored <= set(found)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if "function" not in n])
+def test_a_state_continues_in_torch(name):
+    _, schedule, opt = run(ig, optim, lr_scheduler, name, "SGD", False)
+    other = made(torch, torch.optim)
+    theirs = make(name, torch.optim.lr_scheduler, other)
+    other.load_state_dict(opt.state_dict())
+    theirs.load_state_dict(schedule.state_dict())
+    for k in range(50, 55):
+        given = [metric(k)] if name in PLATEAU else []
+        if name.startswith("onecycle") and theirs.last_epoch >= theirs.total_steps:
+            break
+        schedule.step(*given)
+        theirs.step(*given)
+        assert numbers(opt) == pytest.approx(numbers(other), rel=1e-9, abs=1e-12)
+
+
+def test_a_momentum_that_was_zero_is_cycled():
+    weights = []
+    for lib, optimizers in ((ig, optim), (torch, torch.optim)):
+        p = lib.ones(3, dtype=lib.float64).requires_grad_()
+        opt = optimizers.SGD([p], lr=0.1)
+        schedule = optimizers.lr_scheduler.OneCycleLR(opt, 0.1, total_steps=10)
+        for _ in range(8):
+            opt.zero_grad()
+            (p * p).sum().backward()
+            opt.step()
+            schedule.step()
+        weights.append(p.tolist())
+    assert weights[0] == pytest.approx(weights[1], rel=1e-9)
+
+
 CLOSED = ["step", "multistep-twice", "constant", "linear", "exponential", "polynomial-power",
           "cosine-low", "lambda", "restarts", "restarts-twice"]  # fmt: skip
 
