@@ -118,7 +118,9 @@ class LRScheduler:
             return  # a subclass has done it, to have counters of its own
         self.optimizer = optimizer
         self._state: dict[str, Tensor] = {}
-        self._is_initial = self._within_step = False
+        # None rather than False, so that the plain values of a program leave them out
+        self._is_initial: bool | None = None
+        self._within_step: bool | None = None
 
     # --------------------------------------------------------------------------- lists in the state
 
@@ -207,7 +209,7 @@ class LRScheduler:
         try:
             self.step()
         finally:
-            self._is_initial = False
+            self._is_initial = None
 
     # ---------------------------------------------------------------------------------------- reset
 
