@@ -73,9 +73,9 @@ class LazyModuleMixin(Module):
                 tensor.materialize(given.shape if isinstance(given, Tensor) else np.shape(given))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def _load_one(self, name: str, tensor: Tensor, value: Any, *rest: Any) -> None:
+    def _load_tensor_impl(self, name: str, tensor: Tensor, value: Any, *rest: Any) -> None:
         if not (is_uninitialized(tensor) and is_uninitialized(value)):
-            super()._load_one(name, tensor, value, *rest)
+            super()._load_tensor_impl(name, tensor, value, *rest)
 
 
 # ------------------------------------------------------------------------------------------- linear

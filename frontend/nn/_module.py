@@ -59,9 +59,9 @@ class Module(ModuleHooks, ModuleState):
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
         if "_compiled_call" in self.__dict__:
             return self.__dict__["_compiled_call"](*inputs, **keywords)
-        return self._call(*inputs, **keywords)
+        return self._call_impl(*inputs, **keywords)
 
-    def _call(self, *inputs: Any, **keywords: Any) -> Any:
+    def _call_impl(self, *inputs: Any, **keywords: Any) -> Any:
         before = current.scope
         current.scope = (before, self)
         try:
@@ -76,7 +76,7 @@ class Module(ModuleHooks, ModuleState):
         change nothing."""
         from intaglio._jit import jit
 
-        self.__dict__["_compiled_call"] = jit(self._call, disable=disable)
+        self.__dict__["_compiled_call"] = jit(self._call_impl, disable=disable)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_compiled_call"}
@@ -101,16 +101,16 @@ class Module(ModuleHooks, ModuleState):
             return
         for kind, registry in ((Parameter, "_parameters"), (Module, "_modules")):
             if isinstance(value, kind):
-                self._forget(name, registry)
+                self._forget_impl(name, registry)
                 registries[registry][name] = value
                 return
         for registry in ("_parameters", "_modules", "_buffers"):
             if name in registries[registry]:
-                self._replace(registry, name, value)
+                self._replace_impl(registry, name, value)
                 return
         super().__setattr__(name, value)
 
-    def _replace(self, registry: str, name: str, value: Any) -> None:
+    def _replace_impl(self, registry: str, name: str, value: Any) -> None:
         allowed = isinstance(value, Tensor) if registry == "_buffers" else False
         if value is not None and not allowed:
             wanted = {"_parameters": "a Parameter", "_modules": "a Module", "_buffers": "a Tensor"}[
@@ -121,7 +121,7 @@ class Module(ModuleHooks, ModuleState):
             )
         self.__dict__[registry][name] = value
 
-    def _forget(self, name: str, kept: str) -> None:
+    def _forget_impl(self, name: str, kept: str) -> None:
         """Take a name out of every registry but one, where what is replaced keeps its place."""
         for registry in ("_parameters", "_buffers", "_modules"):
             if registry != kept:
@@ -149,7 +149,7 @@ class Module(ModuleHooks, ModuleState):
         """Add a parameter (or the place of one: None) under a name."""
         self._check_name(name)
         self._check_kind(name, parameter, Parameter)
-        self._forget(name, "_parameters")
+        self._forget_impl(name, "_parameters")
         self._parameters[name] = parameter
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -157,7 +157,7 @@ class Module(ModuleHooks, ModuleState):
         out of `state_dict`."""
         self._check_name(name)
         self._check_kind(name, tensor, Tensor)
-        self._forget(name, "_buffers")
+        self._forget_impl(name, "_buffers")
         self._buffers[name] = tensor
         (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
 
@@ -165,7 +165,7 @@ class Module(ModuleHooks, ModuleState):
         """Add a child under a name."""
         self._check_name(name)
         self._check_kind(name, module, Module)
-        self._forget(name, "_modules")
+        self._forget_impl(name, "_modules")
         self._modules[name] = module
 
     add_module = register_module

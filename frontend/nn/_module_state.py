@@ -178,7 +178,9 @@ class ModuleState:
         for name, tensor in own.items():
             if prefix + name in state_dict:
                 assign = bool(local_metadata.get("assign_to_params_buffers"))
-                self._load_one(name, tensor, state_dict[prefix + name], prefix, assign, error_msgs)
+                self._load_tensor_impl(
+                    name, tensor, state_dict[prefix + name], prefix, assign, error_msgs
+                )
             elif strict:
                 missing_keys.append(prefix + name)
         if type(self).set_extra_state is not ModuleState.set_extra_state:
@@ -190,9 +192,9 @@ class ModuleState:
         elif strict and prefix + EXTRA in state_dict:
             unexpected_keys.append(prefix + EXTRA)
         if strict:
-            unexpected_keys += self._unknown(state_dict, prefix, own)
+            unexpected_keys += self._unexpected_impl(state_dict, prefix, own)
 
-    def _unknown(
+    def _unexpected_impl(
         self, state_dict: Mapping[str, Any], prefix: str, own: Mapping[str, Tensor]
     ) -> list[str]:
         """The names under the prefix that are neither this module's own nor a child's."""
@@ -205,7 +207,7 @@ class ModuleState:
                 found.append(key)
         return found
 
-    def _load_one(
+    def _load_tensor_impl(
         self, name: str, tensor: Tensor, value: Any, prefix: str, assign: bool, errors: list[str]
     ) -> None:
         try:
@@ -221,14 +223,14 @@ class ModuleState:
         elif _loading.only_compare:
             return
         elif assign:
-            self._assign(name, tensor, given)
+            self._assign_impl(name, tensor, given)
         else:
             with ig.no_grad():
                 if _loading.written is not None:
                     _loading.written.append((tensor, tensor.detach().clone()))
                 tensor.copy_(given)
 
-    def _assign(self, name: str, before: Tensor, given: Tensor) -> None:
+    def _assign_impl(self, name: str, before: Tensor, given: Tensor) -> None:
         """Let the given tensor itself be the parameter or buffer."""
         if isinstance(before, Parameter):
             made = given
@@ -254,10 +256,10 @@ class ModuleState:
             )
         plain = not any(map(_loads_in_its_own_way, self.modules()))
         if plain:
-            self._load(state_dict, strict, assign, only_compare=True)
-        return self._load(state_dict, strict, assign, undo=not plain)
+            self._load_impl(state_dict, strict, assign, only_compare=True)
+        return self._load_impl(state_dict, strict, assign, undo=not plain)
 
-    def _load(
+    def _load_impl(
         self,
         state_dict: Mapping[str, Any],
         strict: bool,

@@ -282,3 +282,24 @@ def test_submodules_and_arguments_are_checked():
         model.train("yes")
     with pytest.raises(TypeError, match="no arguments"):
         nn.Module(3)
+
+
+def test_common_private_names_are_free_for_models():
+    class Gate(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(2, 2)
+
+        def _forget(self, x: ig.Tensor) -> ig.Tensor:
+            return x * 2
+
+        _call = _replace = _load = _assign = _apply_to = _forget
+
+        def forward(self, x: ig.Tensor) -> ig.Tensor:
+            return self._forget(self.linear(x))
+
+    one, other = Gate(), Gate()
+    one.linear = nn.Linear(2, 2)
+    other.load_state_dict(one.state_dict())
+    x = ig.randn(3, 2)
+    assert (one(x) == other(x)).all()
