@@ -298,14 +298,16 @@ def grad(
     grad_outputs: Sequence[Tensor | None] | Tensor | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The derivatives of `outputs` (weighted by `grad_outputs`) with respect to `inputs`, without
-    touching any `.grad`. Raises `GradientError` for an input that the outputs do not depend on,
-    unless `allow_unused` (then None) or `materialize_grads` (then zeros) is given. With
-    `is_grads_batched` the weights have one more dimension in front, and so have the results."""
+    touching any `.grad` (`only_inputs` changes nothing, as in torch). Raises `GradientError` for an
+    input that the outputs do not depend on, unless `allow_unused` (then None) or
+    `materialize_grads` (then zeros) is given. With `is_grads_batched` the weights have one more
+    dimension in front, and so have the results."""
     if is_grads_batched:
         return _row_by_row(
             outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused,
@@ -357,7 +359,7 @@ def _row_by_row(
     for k in range(count):
         keep = True if k < count - 1 else retain
         row = [w[k] for w in given]
-        rows.append(grad(outputs, inputs, row, keep, create, unused, False, materialize))
+        rows.append(grad(outputs, inputs, row, keep, create, True, unused, False, materialize))
     made: list[Tensor | None] = []
     for column in zip(*rows, strict=True):
         parts = [d for d in column if d is not None]

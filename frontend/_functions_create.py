@@ -22,7 +22,7 @@ from intaglio._places import share_memory
 from intaglio._promote import cast, get_default_dtype, number_dtype, stack_nested
 from intaglio.compiler.dims import Dim
 from intaglio.compiler.dtypes import DType, dtype_of, uint8
-from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 from intaglio.runtime.device.array import CUDA, DeviceArray
 
 _methods.attach()
@@ -40,9 +40,12 @@ def _array_of(data: Any, dtype: DType | None) -> Array:
         array = np.array(data, copy=True)
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
+    elif _is_foreign(data):
+        array = np.array(_shared_array(data), copy=True)
     else:
         array = _array_of_numbers(data)
-        if dtype is None and (array.dtype == np.float64 or array.size == 0):
+        plain = array.dtype == np.float64 and not _holds_doubles(data)
+        if dtype is None and (plain or array.size == 0):
             array = array.astype(get_default_dtype().numpy)
         elif dtype is not None and dtype.kind in "iu" and array.dtype.kind in "iu":
             _check_range(array, dtype)
@@ -62,6 +65,37 @@ def _array_of_numbers(data: Any) -> Array:
     if array.dtype.kind not in "biufcV":
         raise ShapeError("tensor: the nested lists hold what is no number, or no number of 64 bits")
     return array
+
+
+def _is_foreign(data: Any) -> bool:
+    """Whether it is another library's tensor, which has a dtype of its own."""
+    if isinstance(data, list | tuple | int | float):
+        return False
+    return hasattr(data, "__dlpack__") or hasattr(data, "__array__")
+
+
+def _shared_array(data: Any) -> Array:
+    """The memory of another library's tensor, which knows how to give it away."""
+    data = data.detach() if getattr(data, "requires_grad", False) else data
+    try:
+        made = np.from_dlpack(data)
+        return made if made.flags.writeable else np.asarray(data)
+    except (AttributeError, BufferError, RuntimeError, TypeError):  # its dtype, place or version
+        pass
+    try:
+        return np.asarray(data)
+    except TypeError as error:
+        raise DTypeError(
+            f"tensor: NumPy can't read a {type(data).__name__} of"
+            f" {getattr(data, 'dtype', 'its dtype')}: {error}; convert it first (x.float().cpu())"
+        ) from error
+
+
+def _holds_doubles(data: Any) -> bool:
+    """Whether nested lists hold NumPy's (or another library's) 64-bit floats, which stay such."""
+    if isinstance(data, list | tuple):
+        return not _NUMBERS.issuperset(map(type, data)) and any(map(_holds_doubles, data))
+    return bool(getattr(data, "dtype", None) is not None and np.asarray(data).dtype == np.float64)
 
 
 def _check_range(array: Array, dtype: DType) -> None:
@@ -137,6 +171,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, DeviceArray):
         made = from_array(data)
         return on_device(made if wanted is None else cast(made, wanted), device)
+    if _is_foreign(data) and not isinstance(data, np.generic):
+        return as_tensor(_shared_array(data), wanted, device)
     return tensor(data, wanted, device=device)
 
 

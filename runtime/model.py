@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from intaglio.compiler.errors import ArgumentError, DeviceError
 from intaglio.compiler.ir import Function, Program
@@ -33,6 +33,7 @@ def load(
     prints: bool = True,
     check_nan: bool = False,
     ops: Sequence[object] = (),
+    **others: Never,
 ) -> Model:
     """The model in a file, checked in every byte.
 
@@ -48,6 +49,12 @@ def load(
     is not there, `MemoryError` when it is too large, `DeviceError` when there is no such device."""
     from intaglio.runtime.file import read
 
+    if others:
+        raise ArgumentError(
+            f"load: there is no option {next(iter(others))!r}. A model's file is read here (with"
+            " device='cuda' onto a device); weights, torch's files too, are read by"
+            " load_weights(path), a run's objects by load_checkpoint(path, model=model)"
+        )
     if ops:
         from intaglio.runtime.user_ops import check_given
 

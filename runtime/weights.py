@@ -111,8 +111,12 @@ def weights_ending(path: str, endings: Sequence[str] = ENDINGS) -> str:
     ending = os.path.splitext(path)[1].lower()
     if ending not in endings:
         done = "kept in" if endings is ENDINGS else "read from"
+        remedy = ""
+        if ending in TORCH_ENDINGS:
+            named = os.path.splitext(path)[0]
+            remedy = f"; torch's own files are read, not written: call it {named}{endings[-1]}"
         raise DataError(
-            f"{path}: weights are {done} {', '.join(endings[:-1])} and {endings[-1]} files"
+            f"{path}: weights are {done} {', '.join(endings[:-1])} and {endings[-1]} files{remedy}"
         )
     return ending
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
@@ -70,16 +71,20 @@ def _described(parameter: Tensor) -> str:
 
 
 class ParameterDict(Module):
-    """A dict of parameters by name, in the order in which they came; plain tensors that are put in
-    become parameters."""
+    """A dict of parameters by name, in the order in which they came, those of a plain dict sorted
+    by name; plain tensors that are put in become parameters."""
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
         self.update(parameters or {})
 
     def update(self, parameters: Any) -> None:
-        """Add or replace parameters, from a mapping or from pairs of names and tensors."""
+        """Add or replace parameters, from a mapping or from pairs of names and tensors. Those of a
+        plain mapping come in the order of their names, as in torch: the order of parameters is that
+        of an optimizer's state."""
         pairs = parameters.items() if hasattr(parameters, "items") else parameters
+        if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
+            pairs = sorted(pairs)
         for name, value in pairs:
             self[name] = value
 

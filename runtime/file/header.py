@@ -94,7 +94,8 @@ def parse(data: bytes, file_bytes: int) -> Header:
     that length allows."""
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
         raise FormatError(
-            "magic: this is not a model file (weights, .npz or .safetensors: use load_weights)"
+            "magic: this is not a model file (weights, .npz, .safetensors or torch's .pt:"
+            " use load_weights)"
         )
     if len(data) >= 12:
         (version,) = struct.unpack_from("<I", data, 8)

@@ -18,7 +18,8 @@ def close(ours, theirs):
 
 
 def test_parameter_dict():
-    held = nn.ParameterDict({"b": ig.ones(2), "a": nn.Parameter(ig.zeros(3))})
+    assert list(nn.ParameterDict({"b": ig.ones(2), "a": ig.ones(1)})) == ["a", "b"]  # as in torch
+    held = nn.ParameterDict([("b", ig.ones(2)), ("a", nn.Parameter(ig.zeros(3)))])
     assert list(held) == ["b", "a"] and len(held) == 2 and "a" in held and "c" not in held
     assert [n for n, _ in held.named_parameters()] == ["b", "a"]
     assert isinstance(held["b"], nn.Parameter) and held.b is held["b"]

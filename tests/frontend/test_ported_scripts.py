@@ -1,0 +1,104 @@
+"""What training scripts written for torch rest on, one by one, without torch."""
+
+import re
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import intaglio as ig
+from intaglio import nn
+
+
+class Foreign:
+    """Another library's tensor: an array behind the protocols."""
+
+    def __init__(self, array: Any, requires_grad: bool = False) -> None:
+        self.array, self.requires_grad, self.dtype = array, requires_grad, array.dtype
+
+    def detach(self) -> "Foreign":
+        return Foreign(self.array)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("requires gradients")
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+
+class OnlyArray:
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.array
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32, np.bool_])
+def test_other_libraries_tensors_keep_their_dtype(dtype: Any) -> None:
+    array = np.ones((2, 3), dtype)
+    for given in (Foreign(array), Foreign(array, True), OnlyArray(array)):
+        for make in (ig.as_tensor, ig.tensor, ig.asarray):
+            made = make(given)
+            assert made.numpy().dtype == dtype and tuple(made.shape) == (2, 3)
+    shared, copied = ig.as_tensor(Foreign(array)), ig.tensor(Foreign(array))
+    array[0, 0] = 0
+    assert shared[0, 0].item() == 0 and copied[0, 0].item() == 1
+    assert ig.as_tensor(Foreign(array), dtype=ig.float16).dtype is ig.float16
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        ([np.ones(2), np.ones(2)], ig.float64),
+        ([[np.ones(2)], [np.ones(2)]], ig.float64),
+        ((2.0, np.float64(1)), ig.float64),
+        ([np.float32(1), np.float32(2)], ig.float32),
+        ([np.ones(2, np.float32)], ig.float32),
+        ([2.0, np.float32(1)], ig.float32),
+        ([np.int32(1)], ig.int32),
+        ([1.0, 2.0], ig.float32),
+        (np.float64(3), ig.float64),
+        ([], ig.float32),
+    ],
+)
+def test_dtype_of_lists_of_numpys_numbers(data: Any, dtype: Any) -> None:
+    assert ig.tensor(data).dtype is dtype
+    assert ig.as_tensor(data).dtype is dtype
+
+
+def test_order_of_a_parameter_dict() -> None:
+    def parts(names: str) -> list[Any]:
+        return [(name, nn.Parameter(ig.ones(1))) for name in names]
+
+    assert [n for n, _ in nn.ParameterDict(dict(parts("bca"))).named_parameters()] == list("abc")
+    assert list(nn.ParameterDict(OrderedDict(parts("bca")))) == list("bca")
+    assert list(nn.ParameterDict(parts("bca"))) == list("bca")
+    assert list(nn.ParameterDict(nn.ParameterDict(parts("bca")))) == list("bca")
+    assert list(nn.ModuleDict({"b": nn.ReLU(), "a": nn.ReLU()})) == ["b", "a"]
+
+
+def test_autograd_grad_takes_only_inputs() -> None:
+    x = ig.tensor([1.0, 2.0], requires_grad=True)
+    y = x**3
+    (found,) = ig.autograd.grad(
+        outputs=y, inputs=x, grad_outputs=ig.ones_like(y), create_graph=True, only_inputs=True
+    )
+    assert found.tolist() == [3.0, 12.0] and found.requires_grad
+
+
+def test_loading_as_with_torch_names_what_to_use(tmp_path: Path) -> None:
+    weights = nn.Linear(2, 2).state_dict()
+    with pytest.raises(ig.Error, match=re.escape(f"call it {tmp_path / 'best'}.npz")):
+        ig.save(weights, tmp_path / "best.pt")
+    ig.save(weights, tmp_path / "best.npz")
+    with pytest.raises(ig.Error, match=r"'map_location'.*load_weights\(path\)"):
+        ig.load(tmp_path / "best.npz", map_location="cpu")
+    with pytest.raises(ig.Error, match="use load_weights"):
+        ig.load(tmp_path / "best.npz")
+    with pytest.raises(ig.Error, match="save_checkpoint"):
+        ig.save({"model": weights, "epoch": 3}, tmp_path / "checkpoint.npz")
