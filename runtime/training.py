@@ -212,6 +212,10 @@ class Run:
         arrays = pick(function, data, self.tell)
         cuts = batching(function, arrays)
         size = cuts.choose(None, self.batch_size)
+        if not cuts.spans(size):
+            raise DataError(
+                f"the evaluation's {cuts.examples} rows are less than one batch of {cuts.low}"
+            )
         if dropped := cuts.dropped(size):
             self.tell(f"the last {dropped} rows of the evaluation are left out of its batches")
         self.eval_function = self.model.function(name)
@@ -354,9 +358,10 @@ class Run:
         if self._pool is None:
             cut_up = [a for a, is_cut in zip(self.arrays, batched, strict=True) if is_cut]
             self._pool = Pool(ArrayFetcher(cut_up), self.settings.workers)
-        fetched = self._pool.run(tasks)
+        fetched: Iterator[Any] | None = None
         for rows in tasks:
             try:
+                fetched = fetched or self._pool.run(tasks)
                 following = iter(next(fetched))
             except LoadingError:
                 if stopped():
@@ -426,7 +431,13 @@ class Run:
             return {}
         total = Position()
         for rows, batch in self._evaluation:
-            results = call_leaves(self.eval_function, batch)
+            try:
+                results = call_leaves(self.eval_function, batch)
+            except (IndexError, NaNError) as error:
+                at, end = self.position.epoch + 1, total.seen + rows - 1
+                raise DataError(
+                    f"{error}; evaluation after epoch {at}, rows {total.seen} to {end} of its data"
+                ) from error
             total.add(scalars(self.eval_function.function, results), rows)
         return {f"eval.{name}": value for name, value in total.means().items()}
 

@@ -359,7 +359,8 @@ EXEMPT: dict[str, str] = {
         get_float32_matmul_precision get_num_interop_threads get_num_threads get_printoptions
         get_rng_state initial_seed is_anomaly_enabled is_autocast_enabled is_grad_enabled
         is_inference_mode_enabled
-        is_tracing jit load load_weights manual_seed num_threads numpy_op program save save_weights
+        is_tracing jit load load_checkpoint load_torch load_weights manual_seed num_threads numpy_op
+        program save save_checkpoint save_weights summary
         seed set_anomaly_enabled set_default_device set_default_dtype set_default_tensor_type
         set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal
         set_num_interop_threads set_num_threads set_printoptions set_rng_state set_warn_always

@@ -204,7 +204,7 @@ def test_model_and_data_errors_exit_with_1_on_one_line(model: Path, tmp_path: Pa
         (["run", model, "--input", f"x={tmp_path / 'none.npy'}"], "none.npy: No such file"),
         (["run", model, "--input", f"x={tmp_path / 'bad.npy'}"], "bad.npy"),
         (["run", model, "--input", f"x={tmp_path / 'objects.npy'}"], "Python objects"),
-        (["run", model, "--input", f"x={tmp_path / 'x.txt'}"], ".npz, .npy, .csv"),
+        (["run", model, "--input", f"x={tmp_path / 'x.dat'}"], ".npz, .npy, .csv"),
         (["run", model, "--input", f"x={tmp_path / 'wide.npy'}"], "f32[n,5]"),
         (["run", model, "--function", "none", "--input", x], "no function 'none'"),
         (["run", model], "forward needs 'x'"),
