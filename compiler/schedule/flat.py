@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from intaglio.compiler.dims import Dim, Shape, Size, floordiv, product, substitute
+from intaglio.compiler.dims import Dim, Shape, Size, compare, floordiv, product, substitute
 from intaglio.compiler.ir import Graph, Literal, Node, Value
 from intaglio.compiler.loop import (
     Buffer,
@@ -77,6 +77,8 @@ class FlatGroups:
             return None
         if _is_single(shape) or any(_squeezed(v.type.shape, shape) != outer for v in graph.outputs):
             return None
+        if folds and compare(product(shape), 0) != 1:
+            return None  # a result that is made of nothing has to be written, too
         numbers: dict[Value, int] = {}
         parts: list[Hashable] = []
         for value in graph.inputs:
@@ -113,7 +115,8 @@ class FlatGroups:
         operands = tuple(numbers[v] for v in node.inputs)
         if kind is not None:
             (source,) = node.inputs
-            whole = source.type.shape == shape and len(kind[1]) == len(shape)
+            whole = source.type.shape == shape and node.attributes.get("axes") == kind[1]
+            whole = whole and len(kind[1]) == len(shape)
             return (node.op, *operands, node.output.type.dtype) if whole else None
         attributes = tuple(
             (name, "shape" if value == shape else attribute_key(value))

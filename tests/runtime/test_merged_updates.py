@@ -206,3 +206,28 @@ def test_sums_along_some_axes_are_not_flat() -> None:
     arrays = [random.integers(-99, 99, v.type.shape).astype(np.float32) for v in xs]
     for found, array in zip(Executable(graph, backend="native")(arrays), arrays, strict=True):
         assert np.array_equal(found, array.sum(0))
+
+
+def test_reductions_of_nothing_beside_others() -> None:
+    """A sum over no element is written, though its loop has no round."""
+    n = Dim("n", min=0, max=100)
+    graphs = []
+    for first in (0, n):
+        b = Builder()
+        xs = [b.input(TensorType(float32, shape)) for shape in ((first, 3), (4, 5), (7,))]
+        several = [b.sum(b.mul(x, x), axes=tuple(range(x.type.rank))) for x in xs]
+        graphs.append(b.graph([*several, *(b.mul(x, x) for x in xs)]))
+    arrays = [np.ones(s, np.float32) for s in ((0, 3), (4, 5), (7,))]
+    for graph in graphs:
+        for _ in range(2):
+            found = Executable(graph, backend="native", general=True)(arrays)
+            assert [float(x) for x in found[:3]] == [0.0, 20.0, 7.0]
+
+
+def test_positions_of_extremes_beside_each_other() -> None:
+    b = Builder()
+    xs = [b.input(TensorType(float32, (size,))) for size in (5, 9, 70)]
+    graph = b.graph([b.argmax(b.neg(x), axis=0) for x in xs])
+    arrays = [np.arange(size, dtype=np.float32) % 5 for size in (5, 9, 70)]
+    found = Executable(graph, backend="native")(arrays)
+    assert [int(x) for x in found] == [0, 0, 0]
