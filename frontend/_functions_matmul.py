@@ -41,7 +41,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if not a.ndim or not b.ndim:
         raise _fail("matmul", a, b, "both need at least one dimension")
     if a.dtype is not b.dtype:
-        raise DTypeError(f"matmul: {a._kind} @ {b._kind}: the dtypes differ; cast one of them")
+        raise DTypeError(
+            f"matmul: {a._kind} @ {b._kind}: the dtypes differ; cast one of them: x.float(), or"
+            " model.double()"
+        )
     if a.dtype is boolean:
         raise DTypeError(f"matmul: {a._kind} @ {b._kind}: bools are not multiplied and added")
     k, rows = a.shape[-1], b.shape[-2 if b.ndim > 1 else 0]

@@ -27,7 +27,10 @@ def place_named(device: Any) -> Device | None:
         return None
     from intaglio.runtime.device.device import find_device
 
-    return find_device(text)
+    try:
+        return find_device(text)
+    except DeviceError as error:
+        raise DeviceError(error.message) from None  # with the author's line
 
 
 def place_of(kinds: Iterable[Kind]) -> Device | None:

@@ -158,7 +158,7 @@ class MultiheadAttention(Module):
             raise self._refusal(*several, "all have 3 dimensions, or 2 for one sequence")
         widths = (self.embed_dim, self.kdim, self.vdim)
         if tuple(x.shape[-1] for x in several) != widths:
-            raise self._refusal(*several, f"the last sizes are {widths}")
+            raise self._refusal(*several, f"the last sizes must be {widths}")
         if key.shape[:-1] != value.shape[:-1]:
             raise self._refusal(*several, "key and value differ in their length or batch")
         batch, length = (0, 1) if self.batch_first else (1, 0)

@@ -12,4 +12,6 @@ class KindError(Error, TypeError):
 def check_kind(where: str, value: object, kind: type, wanted: str) -> None:
     """Refuse a value that is no instance of `kind`."""
     if not isinstance(value, kind):
-        raise KindError(f"{where} takes {wanted}, not {type(value).__name__}")
+        many = where == "Sequential" and isinstance(value, list)
+        remedy = ": write Sequential(*modules)" if many else ""
+        raise KindError(f"{where} takes {wanted}, not {type(value).__name__}{remedy}")

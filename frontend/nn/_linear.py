@@ -7,6 +7,7 @@ from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ShapeError
+from intaglio.nn._kinds import KindError
 
 
 @as_one
@@ -14,6 +15,12 @@ from intaglio.compiler.errors import ShapeError
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input @ weight.T + bias`. input: [..., i], weight: [o, i], bias: [o]; the result is [...,
     o]."""
+    given: object = input
+    if isinstance(given, tuple | list):
+        raise KindError(
+            f"linear takes a tensor, not a {type(given).__name__}; of the result of a recurrent"
+            " layer or attention it is the first part: output, state = layer(x)"
+        )
     if input.shape[-1] != weight.shape[-1] and isinstance(input.shape[-1], int):
         raise ShapeError(
             f"linear: the input's last size {input.shape[-1]} is not "

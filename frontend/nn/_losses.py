@@ -8,7 +8,7 @@ from intaglio._composite import as_one
 from intaglio._halves import rounded_once
 from intaglio._scope import entered
 from intaglio._tensor import Tensor
-from intaglio.compiler.errors import ArgumentError, ShapeError
+from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 from intaglio.nn._normalized import log_softmax
 from intaglio.nn._reduction import reduced, reduction_of
 
@@ -205,10 +205,18 @@ def _check_class_weight(name: str, weight: Tensor | None, scores: Tensor, axis: 
 def _class_axis(name: str, input: Tensor, target: Tensor) -> int:
     axis = 0 if input.ndim == 1 else 1
     rest = tuple(input.shape[:axis]) + tuple(input.shape[axis + 1 :])
-    if input.ndim == 0 or len(rest) != target.ndim:
+    if target.dtype.is_floating_point:
+        raise DTypeError(f"{name}: the targets {target._kind} are no classes: call .long() on them")
+    differ = (
+        isinstance(a, int) and isinstance(b, int) and a != b
+        for a, b in zip(rest, target.shape, strict=False)
+    )
+    if input.ndim == 0 or len(rest) != target.ndim or any(differ):
+        column = tuple(target.shape) == (*rest, 1)
         raise ShapeError(
             f"{name}: targets {tuple(target.shape)} do not fit scores {tuple(input.shape)}: "
             "they have the scores' shape without the class dimension"
+            + ("; call .squeeze(-1) on them" if column else "")
         )
     return axis
 
@@ -262,8 +270,8 @@ def _soft_cross_entropy(
 ) -> Tensor:
     if tuple(target.shape) != tuple(logs.shape):
         raise ShapeError(
-            f"cross_entropy: target probabilities {tuple(target.shape)} "
-            f"must have the scores' shape {tuple(logs.shape)}"
+            f"cross_entropy: target probabilities {target._kind} must have the scores' shape"
+            f" {tuple(logs.shape)}; classes are integers: target.long()"
         )
     if label_smoothing > 0.0:
         target = target * (1.0 - label_smoothing) + label_smoothing / logs.shape[axis]

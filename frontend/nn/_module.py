@@ -13,6 +13,7 @@ from intaglio._tensor import Parameter, Tensor
 from intaglio.compiler.dtypes import DType
 from intaglio.compiler.errors import ArgumentError, Error
 from intaglio.nn._buffer import Buffer
+from intaglio.nn._kinds import KindError
 from intaglio.nn._module_hooks import EVERYWHERE, ModuleHooks, RemovableHandle, hooked_call
 from intaglio.nn._module_state import IncompatibleKeys, LoadError, ModuleState
 
@@ -116,8 +117,10 @@ class Module(ModuleHooks, ModuleState):
             wanted = {"_parameters": "a Parameter", "_modules": "a Module", "_buffers": "a Tensor"}[
                 registry
             ]
-            raise TypeError(
-                f"{type(self).__name__}.{name} takes {wanted} or None, not {type(value).__name__}"
+            remedy = f"; write nn.Parameter({name})" if isinstance(value, Tensor) else ""
+            raise KindError(
+                f"{type(self).__name__}.{name} takes {wanted} or None, not"
+                f" {type(value).__name__}{remedy}"
             )
         self.__dict__[registry][name] = value
 
@@ -133,7 +136,10 @@ class Module(ModuleHooks, ModuleState):
             found = self.__dict__.get(registry)
             if found is not None and name in found:
                 return found[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        told = f"{type(self).__name__} has no attribute {name!r}"
+        if "_parameters" not in self.__dict__:
+            told += f": {type(self).__name__}.__init__ has to call super().__init__() first"
+        raise AttributeError(told)
 
     def __delattr__(self, name: str) -> None:
         for registry in ("_parameters", "_buffers", "_modules"):

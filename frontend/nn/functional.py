@@ -205,10 +205,12 @@ __all__ = [
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """i64[..., num_classes] with 1 where the class is the element's; -1 takes the largest element
-    plus one (not in a trace)."""
+    plus one (not in a trace). Raises `IndexError` for an element that is no class."""
     if num_classes < 0:
         num_classes = int(tensor.max().item()) + 1
-    return (tensor.unsqueeze(-1) == ig.arange(num_classes, device=tensor.device)).to(ig.int64)
+    classes = ig.arange(num_classes, device=tensor.device)
+    found = ig.take_rows(classes, tensor)  # the same numbers, each looked at
+    return (found.unsqueeze(-1) == classes).to(ig.int64)
 
 
 def pad(input: Tensor, pad: tuple[int, ...], mode: str = "constant", value: float = 0.0) -> Tensor:

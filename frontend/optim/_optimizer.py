@@ -61,9 +61,19 @@ class Optimizer(Hooked):
         self._layout = 0
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: params must be a list of tensors or dicts, not one tensor")
+        if hasattr(params, "parameters"):
+            from intaglio.nn._kinds import KindError
+
+            raise KindError(
+                f"{name}: params must be a list of tensors or dicts, not a {type(params).__name__};"
+                " give its parameters()"
+            )
         given = list(params)
         if not given:
-            raise ArgumentError(f"{name}: got no parameters")
+            raise ArgumentError(
+                f"{name}: got no parameters; a generator gives them only once, and a module knows"
+                " those that are its attributes or in a ModuleList, not in a plain list"
+            )
         groups = given if isinstance(given[0], Mapping) else [{"params": given}]
         for group in groups:
             self.add_param_group(group)

@@ -102,3 +102,104 @@ def test_loading_as_with_torch_names_what_to_use(tmp_path: Path) -> None:
         ig.load(tmp_path / "best.npz")
     with pytest.raises(ig.Error, match="save_checkpoint"):
         ig.save({"model": weights, "epoch": 3}, tmp_path / "checkpoint.npz")
+
+
+def mistaken_targets() -> dict[str, tuple[Any, str]]:
+    scores = ig.zeros(4, 3)
+    return {
+        "float classes": (ig.zeros(4), r"f32\[4\].*integers: target\.long\(\)"),
+        "a column": (ig.zeros(4, 1, dtype=ig.int64), r"\(4, 1\).*\.squeeze\(-1\)"),
+        "another batch": (ig.zeros(5, dtype=ig.int64), r"\(5,\) do not fit scores \(4, 3\)"),
+        "no class": (ig.full((4,), 3), r"index 3 is out of range.*axis of size 3"),
+    } | {"scores": (scores.argmax(1), "")}
+
+
+@pytest.mark.parametrize("name", [k for k in mistaken_targets() if k != "scores"])
+def test_mistaken_targets_of_cross_entropy(name: str) -> None:
+    target, told = mistaken_targets()[name]
+    with pytest.raises(ig.Error, match=rf"{told}.*test_ported_scripts\.py:\d+ in cross_entropy"):
+        nn.functional.cross_entropy(ig.zeros(4, 3), target)
+
+
+class Plain(nn.Module):
+    def __init__(self) -> None:
+        self.width = 3
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+class Listed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(2, 2)]
+
+
+def spawned() -> Any:
+    rows = ig.utils.data.TensorDataset(ig.ones(4))
+    return list(
+        ig.utils.data.DataLoader(
+            rows, num_workers=1, multiprocessing_context="spawn", collate_fn=lambda rows: rows
+        )
+    )
+
+
+MISTAKES: dict[str, tuple[Any, type[Exception], str]] = {
+    "double into float": (
+        lambda: nn.Linear(4, 2)(ig.from_numpy(np.ones((3, 4)))),
+        ig.DTypeError,
+        r"f64\[3,4\] @ f32\[4,2\].*x\.float\(\).*:\d+ in Linear\)",
+    ),
+    "tuple": (
+        lambda: nn.Sequential(nn.GRU(3, 4), nn.Linear(4, 2))(ig.ones(2, 2, 3)),
+        TypeError,
+        r"takes a tensor, not a tuple.*output, state = layer\(x\) .*Sequential\.1\)",
+    ),
+    "no super": (lambda: Plain()(ig.ones(1)), AttributeError, r"Plain.__init__ has to call super"),
+    "a module to optimize": (
+        lambda: ig.optim.SGD(nn.Linear(2, 2), lr=0.1),
+        TypeError,
+        r"not a Linear; give its parameters\(\)",
+    ),
+    "a plain list": (
+        lambda: ig.optim.SGD(Listed().parameters(), lr=0.1),
+        ValueError,
+        "in a ModuleList, not in a plain list",
+    ),
+    "a module to clip": (
+        lambda: nn.utils.clip_grad_norm_(nn.Linear(2, 2), 1.0),
+        TypeError,
+        r"not a Linear; give its parameters\(\)",
+    ),
+    "a tensor for a parameter": (
+        lambda: setattr(nn.Linear(2, 2), "weight", ig.ones(2, 2)),
+        TypeError,
+        r"not Tensor; write nn\.Parameter\(weight\)",
+    ),
+    "a list of modules": (
+        lambda: nn.Sequential([nn.Linear(2, 2)]),
+        TypeError,
+        r"not list: write Sequential\(\*modules\)",
+    ),
+    "device": (lambda: ig.ones(2).to("gpu"), RuntimeError, r"no device 'gpu'.*scripts\.py:\d+\)"),
+    "one class more": (
+        lambda: nn.functional.one_hot(ig.tensor([0, 3]), 3),
+        IndexError,
+        "index 3 is out of range for an axis of size 3",
+    ),
+    "lambda": (spawned, RuntimeError, "top level of a module"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_a_remedy(name: str) -> None:
+    act, kind, told = MISTAKES[name]
+    with pytest.raises(kind, match=told):
+        act()
+
+
+def test_one_hot_looks_at_classes_when_compiled() -> None:
+    encode = ig.jit(lambda x: nn.functional.one_hot(x, 3))
+    assert encode(ig.tensor([[0, 2]])).tolist() == [[[1, 0, 0], [0, 0, 1]]]
+    with pytest.raises(IndexError, match="index 3 is out of range"):
+        encode(ig.tensor([[0, 3]]))

@@ -9,9 +9,14 @@ from collections.abc import Iterable
 import intaglio as ig
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError, NaNError, TraceError
+from intaglio.nn._kinds import KindError
 
 
 def _several(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    if hasattr(tensors, "parameters"):
+        raise KindError(
+            f"clip_grad: tensors are wanted, not a {type(tensors).__name__}; give its parameters()"
+        )
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
 
 
