@@ -21,7 +21,7 @@ from intaglio.tools.options import (
     progress_option,
 )
 from intaglio.tools.show import tell
-from intaglio.tools.train_data import check_streams, read_arrays
+from intaglio.tools.train_data import check_overwriting, check_streams, read_arrays
 from intaglio.tools.train_options import course_options, judging_options
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def train(
 
     check_usage(metrics, plot, out, best, resume, init)
     check_streams(data, eval_data)
+    check_overwriting([*data, *eval_data], [out, best, metrics, plot])
     settings = settings_of(course)
     loaded = open_model(model, device, threads, max_memory, check_nan)
     if init:
@@ -130,7 +131,7 @@ def check_usage(
     check_endings(metrics, plot)
     if resume and init:
         raise click.UsageError("--init starts anew, and --resume goes on: give one of them")
-    if best is not None and os.path.abspath(best) == os.path.abspath(out):
+    if best is not None and os.path.realpath(best) == os.path.realpath(out):
         raise click.UsageError("--best and --out are two files: a run goes on from its last epoch")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import click
 import numpy as np
+
+from intaglio.tools.show import safe
 
 Array = np.ndarray[Any, Any]
 
@@ -18,16 +21,29 @@ def read_arrays(texts: tuple[str, ...]) -> dict[str, Array]:
 
     made: dict[str, Array] = {}
     for text in texts:
-        name, equals, path = text.partition("=")
-        if equals and name and path and not os.path.exists(text):
-            found = {name: read_one(path, name)}
-        else:
-            found = read_named(text)
+        name, path = named_path(text)
+        found = {name: read_one(path, name)} if name else read_named(path)
         for key in found:
             if key in made:
                 raise DataError(f"{text}: the data have {key!r} already")
         made |= found
     return made
+
+
+def named_path(text: str) -> tuple[str, str]:
+    """The name, empty without one, and the file of a text on the command line."""
+    name, equals, path = text.partition("=")
+    if equals and name and path and not os.path.exists(text):
+        return name, path
+    return "", text
+
+
+def check_overwriting(data: Iterable[str], outputs: Iterable[str | None]) -> None:
+    """A usage error where the run would write to a file that it reads its data from."""
+    read = {os.path.realpath(named_path(text)[1]) for text in data}
+    for path in filter(None, outputs):
+        if os.path.realpath(path) in read:
+            raise click.UsageError(f"{safe(path)} holds data: it would be overwritten")
 
 
 def check_streams(*given: tuple[str, ...]) -> None:

@@ -4,14 +4,18 @@ caller to read.
 All accounts are kept by the main process. A slot is free, or with a worker, or lent: then it comes
 back when the last array over it is gone, told by a weak reference. When no slot is free, more are
 made, so nobody waits for memory. A fork makes children that see lent batches too; such slots are
-given up instead of being written again."""
+given up instead of being written again.
+
+What Python calls by itself, at forks and when arrays go, is no Python code: a Ctrl-C that arrived
+in there would be lost."""
 
 from __future__ import annotations
 
 import os
 import weakref
 from collections import deque
-from typing import Any, Final
+from functools import partial
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -27,27 +31,24 @@ _PAGE: Final = 1 << 12
 
 
 class _Forks:
-    """How many children were forked that may see what was lent."""
+    """How many children were forked that may see what was lent: all but the workers, which read no
+    batches."""
 
-    count = 0
-    own = False
+    all: ClassVar[list[None]] = []
+    own = 0
+
+    @classmethod
+    def foreign(cls) -> int:
+        """The number of these children."""
+        return len(cls.all) - cls.own
 
 
-def _count_fork() -> None:
-    _Forks.count += not _Forks.own
+os.register_at_fork(before=partial(_Forks.all.append, None))
 
 
-os.register_at_fork(before=_count_fork)
-
-
-class own_fork:
-    """Forks within are of workers, which read no batches."""
-
-    def __enter__(self) -> None:
-        _Forks.own = True
-
-    def __exit__(self, *_: object) -> None:
-        _Forks.own = False
+def note_own_fork() -> None:
+    """The last fork was that of a worker."""
+    _Forks.own += 1
 
 
 def aligned(nbytes: int) -> int:
@@ -87,10 +88,12 @@ class Ring:
         self._left: dict[int, int] = {}
         self._free: deque[Slot] = deque()
         self._lent: dict[int, _Lease] = {}
+        self._returned: deque[weakref.ref[Array]] = deque()
         self._next, self._first = 0, slots
 
     def take(self) -> Slot:
         """A free slot; where there is none, as many are made as there are already."""
+        self.collect()
         try:
             return self._free.pop()
         except IndexError:
@@ -119,20 +122,23 @@ class Ring:
     def lend(self, slot: Slot, used: int) -> Array:
         """The slot's first bytes for the caller: u8[used], whose views hold the slot."""
         root = np.ndarray((used,), np.uint8, slot.segment, slot.offset)
-        lease = _Lease(root, self._returned)
-        lease.slot, lease.forks = slot, _Forks.count
+        lease = _Lease(root, self._returned.append)
+        lease.slot, lease.forks = slot, _Forks.foreign()
         self._lent[id(lease)] = lease
         return root
 
-    def _returned(self, lease: _Lease) -> None:
-        del self._lent[id(lease)]
-        if lease.forks == _Forks.count:
-            self.give_back(lease.slot)
-        else:
-            self._give_up(lease.slot)
+    def collect(self) -> None:
+        """Take back the slots whose arrays are gone."""
+        while self._returned:
+            lease = self._lent.pop(id(self._returned.popleft()))
+            if lease.forks == _Forks.foreign():
+                self.give_back(lease.slot)
+            else:
+                self._give_up(lease.slot)
 
     def fit(self, nbytes: int) -> None:
         """Make slots large enough for batches of so many bytes, and somewhat larger ones."""
+        self.collect()
         if nbytes <= self.size:
             return
         self.size = -(-max(nbytes + nbytes // 4, self.size) // _PAGE) * _PAGE

@@ -26,7 +26,7 @@ from intaglio.runtime.loading.channel import Channel, Message
 from intaglio.runtime.loading.errors import LoadingError, unpack
 from intaglio.runtime.loading.fetching import Fetcher
 from intaglio.runtime.loading.layout import Layout, Leaf, open_batch
-from intaglio.runtime.loading.memory import Ring, Slot, own_fork
+from intaglio.runtime.loading.memory import Ring, Slot, note_own_fork
 from intaglio.runtime.shared import Segment
 
 LEAST, MOST = 2, 16
@@ -80,7 +80,8 @@ class Pool:
         self._ring = Ring(workers * self.depth + 2)
         self._slots: dict[int, Slot] = {}
         self._numbers = itertools.count()
-        self._close = weakref.finalize(self, _end, os.getpid(), self._wanted, self.members)
+        self.owner = os.getpid()
+        self._close = weakref.finalize(self, _end, self.owner, self._wanted, self.members)
         try:
             for number in range(workers):
                 self._start(number, workers, context or multiprocessing.get_context("fork"))
@@ -99,10 +100,18 @@ class Pool:
             daemon=True,
         )
         try:
-            with own_fork():
+            with work.without_signals():
                 process.start()
-        except BaseException:
+            if forked:
+                note_own_fork()
+        except BaseException as error:
             near.close()
+            if not forked and "pickle" in str(error):
+                raise LoadingError(
+                    f"a loader's worker can't be started: {error}. What is not forked is pickled:"
+                    " define dataset, collate_fn and worker_init_fn at the top level of a module,"
+                    " not inside of a function or as a lambda, or start workers by 'fork'"
+                ) from error
             raise
         finally:
             far.close()
@@ -115,8 +124,9 @@ class Pool:
 
     @property
     def closed(self) -> bool:
-        """Whether the workers were ended: by `close()`, or since one of them died."""
-        return not self._close.alive
+        """Whether this process has no workers here: they were ended by `close()`, or since one of
+        them died, or they are those of a parent process."""
+        return not self._close.alive or os.getpid() != self.owner
 
     def close(self) -> None:
         """End the workers. Batches that were handed out stay as they are."""
@@ -334,7 +344,9 @@ class _Run:
     def _check(self) -> None:
         """Raise what keeps the run from going on."""
         if self.pool.closed and (self._owed or self._tasks is not None):
-            raise LoadingError("the pool's workers were ended, and this run with them")
+            here = os.getpid() == self.pool.owner
+            how = "were ended, and this run with them" if here else "are those of a parent process"
+            raise LoadingError(f"the pool's workers {how}")
         if not self.pool.closed and self.pool.first != self.first:
             raise LoadingError("this run was ended: another run of its pool was begun")
         if not self._owed and self._error is not None:

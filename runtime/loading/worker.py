@@ -9,7 +9,8 @@ import os
 import pickle
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +34,19 @@ STOP: Final = (1 << 63) - 1
 _LOOK: Final = 2.0
 """Seconds after which a waiting worker looks whether its parent still lives."""
 
+_HELD: Final = signal.SIGINT, signal.SIGTERM
+
+
+@contextmanager
+def without_signals() -> Iterator[None]:
+    """For the start of a worker: Ctrl-C and SIGTERM arrive afterwards. During a fork Python would
+    lose their exceptions, and a new process meet them before it is ready. `work` lets them in."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
 
 def work(
     end: socket.socket,
@@ -49,6 +63,7 @@ def work(
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     set_num_threads(1)
     worker = _Worker(Channel(end), marks, fetcher, number, parent)
     try:

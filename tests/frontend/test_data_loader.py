@@ -522,6 +522,42 @@ def interrupted(output):
         os._exit(0)
 
 
+def in_a_child(target):
+    """Run this in a forked process, which must end well."""
+    child = multiprocessing.get_context("fork").Process(target=target)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+
+
+def test_ctrl_c_while_a_worker_is_forked_is_not_lost():
+    in_a_child(interrupted_in_a_fork)
+
+
+def interrupted_in_a_fork():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main = os.getpid()
+    os.register_at_fork(before=lambda: os.kill(main, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        iter(DataLoader(Squares(), num_workers=1))
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_forked_child_has_workers_of_its_own():
+    data = TensorDataset(ig.arange(50))
+    loader = DataLoader(data, 4, num_workers=1, persistent_workers=True)
+    batches = iter(loader)
+    first = next(batches)[0].tolist()
+
+    def child():
+        with pytest.raises(LoadingError, match="parent"):
+            next(batches)
+        assert next(iter(loader))[0].tolist() == first
+
+    in_a_child(child)
+    assert [first, *(b.tolist() for (b,) in batches)] == [b.tolist() for (b,) in loader]
+
+
 class Slow(Squares):
     def __getitem__(self, k):
         time.sleep(0.05)

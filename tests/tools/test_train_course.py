@@ -280,6 +280,14 @@ def test_a_step_that_fails_saves_nothing_and_names_its_rows(tmp_path: Path) -> N
     assert (done.code, done.out) == (1, "")
     assert "epoch 1, step 3, rows 6, 7, 8 of the data" in done.err
     assert not (tmp_path / "out.ig").exists()
+    np.savez(tmp_path / "good.npz", x=np.zeros((9, 1), np.int64), t=np.ones((9, 1), np.float32))
+    np.savez(tmp_path / "bad.npz", x=x, t=np.ones((12, 1), np.float32))
+    good = ["train", tmp_path / "model.ig", "--data", tmp_path / "good.npz"]
+    done = here(*good, *line[6:], "--eval-data", tmp_path / "bad.npz")
+    assert "evaluation after epoch 1, rows 6 to 8 of its data" in done.err
+    np.savez(tmp_path / "bad.npz", x=x[:0], t=np.ones((0, 1), np.float32))
+    done = here(*good, *line[6:], "--eval-data", tmp_path / "bad.npz")
+    assert "the evaluation's 0 rows are less than one batch of 1" in done.err
     here(*line, "--checkpoint-steps", 1)
     kept = load(tmp_path / "out.ig")
     assert kept.metadata["training.step"] == 2
@@ -331,6 +339,9 @@ def test_run_evaluates_as_train_does(files: Path, tmp_path: Path) -> None:
 
 def test_options_that_do_not_go_together(files: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ig"
+    link, table = tmp_path / "link.ig", tmp_path / "m.csv"
+    link.symlink_to(out)
+    table.write_text("1\n")
     for more, code, told in (
         (["--init", "--resume"], 2, "give one of them"),
         (["--best", out], 2, "two files"),
@@ -339,6 +350,9 @@ def test_options_that_do_not_go_together(files: Path, tmp_path: Path) -> None:
         (["--data", f"x={files / 'train.npz'}"], 1, "the data have 'x' already"),
         (["--data", "-", "--eval-data", "t=-"], 2, "read only once"),
         (["--patience", 0], 2, "--patience"),
+        (["--best", link], 2, "two files"),
+        (["--best", files / "test.npz"], 2, "test.npz holds data: it would be overwritten"),
+        (["--data", f"y={table}", "--metrics", table], 2, "m.csv holds data"),
     ):
         done = train(files, "small.ig", out, *more)
         assert (done.code, done.out) == (code, ""), more
