@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from intaglio._core import counter_of
@@ -38,11 +39,12 @@ class CompiledStep:
     def __init__(self, optimizer: Optimizer, group: ParameterGroup, cohort: Cohort) -> None:
         self._optimizer, self._group = optimizer, group
         parameters = cohort.parameters
-        self.signature = signature(group, cohort)
+        self._signature = signature(group, cohort)
         self._numbers = list(group.numbers())
         moments: list[dict[str, Tensor]] = [optimizer.state[p] for p in parameters]
         self._names = [list(m) for m in moments]
-        changed = [cohort.step, *parameters, *(t for m in moments for t in m.values())]
+        self._moments = [t for m in moments for t in m.values()]
+        changed = [cohort.step, *parameters, *self._moments]
         self._changed = changed
         self._states = [*changed, *group.numbers().values()]
         kinds = [p._kind for p in parameters] + [t._kind for t in self._states]
@@ -72,6 +74,14 @@ class CompiledStep:
             new.append(updated)
             changed += [after.get(name, moments[name]) for name in names]
         return [advanced, *new, *changed]
+
+    def fits(self, cohort: Cohort) -> bool:
+        """Whether it is still the step of this cohort, with the tensors that it writes to."""
+        if self._signature != signature(self._group, cohort):
+            return False
+        state = self._optimizer.state
+        now = [t for p in cohort.parameters for t in state[p].values()]
+        return len(now) == len(self._moments) and all(map(is_, now, self._moments))
 
     def run(self, parameters: Sequence[Tensor]) -> bool:
         """Step; False when the tensors lie in memory in a way that compiled code can't write to."""

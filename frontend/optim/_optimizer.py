@@ -17,7 +17,7 @@ from intaglio._modes import modes
 from intaglio._places import copied
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError
-from intaglio.optim._compiled import WARM, CompiledStep, may_compile, signature
+from intaglio.optim._compiled import WARM, CompiledStep, may_compile
 from intaglio.optim._groups import ParameterGroup, checked_parameters
 from intaglio.optim._hooks import EVENTS, Hooked, surrounded
 from intaglio.optim._state import as_tensor, checked, option, packed, step_saved, taken_over
@@ -148,6 +148,7 @@ class Optimizer(Hooked):
         if closure is not None:
             with ig.enable_grad():
                 loss = closure()
+        self._start_anew()
         with ig.no_grad():
             for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
                 for cohort in self._stepping(cohorts):
@@ -173,7 +174,8 @@ class Optimizer(Hooked):
     def _step_cohort(self, group: ParameterGroup, cohort: Cohort) -> None:
         if may_compile():
             if cohort.eager_steps >= WARM:
-                if cohort.compiled is None or cohort.compiled.signature != signature(group, cohort):
+                compiled = cohort.compiled
+                if compiled is None or not compiled.fits(cohort):
                     cohort.compiled = CompiledStep(self, group, cohort)
                 if cohort.compiled.run(cohort.parameters):
                     return
@@ -187,11 +189,30 @@ class Optimizer(Hooked):
                 moments[name].copy_(value)
             parameter.copy_(new)
 
+    def _start_anew(self) -> None:
+        """Give parameters whose entries were taken out of `state` (`opt.state.clear()`, or another
+        dict in its place) new ones, and count their steps from the start."""
+        if modes.trace is not None or not self._has_update():
+            return
+        for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
+            lost = [p for p in group["params"] if not self.state.get(p)]
+            if not lost or not self.moments(lost[0], group):
+                continue
+            for parameter in lost:
+                self.state[parameter].update(self.moments(parameter, group))
+            gone = set(map(id, lost))
+            for cohort in cohorts:
+                cohort.parameters = [p for p in cohort.parameters if id(p) not in gone]
+            fresh = Cohort(ig.zeros((), dtype=ig.float64), lost)
+            cohorts[:] = [*(c for c in cohorts if c.parameters), fresh]
+            self._layout += 1
+
     # ---------------------------------------------------------------------------------------- state
 
     def reset(self) -> None:
         """Put moments and step counts back to what they were before the first step, in place;
         hyperparameters stay. May be traced, as a program's function that starts training anew."""
+        self._start_anew()
         with ig.no_grad():
             for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
                 for cohort in cohorts:
@@ -205,6 +226,7 @@ class Optimizer(Hooked):
 
     def named_state(self) -> Iterator[tuple[str, Tensor, str]]:
         """Every tensor of this optimizer's state with its name in a file and its kind."""
+        self._start_anew()
         single = len(self.param_groups) == 1
         position = 0
         for k, (group, cohorts) in enumerate(zip(self.param_groups, self._cohorts, strict=True)):
@@ -223,9 +245,10 @@ class Optimizer(Hooked):
                         yield f"optim.state.{position}.{name}", value, "optimizer"
                 position += 1
 
-    def choices(self) -> Iterator[tuple[dict[str, Any], str, Any, str]]:
-        """The plain values that a traced step rests on: (dict, key, value, what it is)."""
+    def choices(self) -> Iterator[tuple[dict[Any, Any], Any, Any, str]]:
+        """The values that a traced step rests on: (dict, key, value, what it is)."""
         yield self.__dict__, "_layout", self._layout, "which parameters have stepped equally often"
+        yield from self._places_of_moments()
         for k, group in enumerate(self.param_groups):
             for name, value in group.chosen.items():
                 what = f"whether param_groups[{k}][{name!r}] is zero"
@@ -233,11 +256,26 @@ class Optimizer(Hooked):
                     what = f"param_groups[{k}][{name!r}]"
                 yield group.chosen, name, value, what
 
+    def _places_of_moments(self) -> Iterator[tuple[dict[Any, Any], Any, Any, str]]:
+        """Where the tensors of the state were found, which an author may replace."""
+        if not self._has_update():
+            return
+        yield self.__dict__, "state", self.state, "state"
+        position = 0
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                own = self.state[parameter]
+                yield self.state, parameter, own, f"state[{position}]"
+                for name, value in own.items():
+                    yield own, name, value, f"state[{position}][{name!r}]"
+                position += 1
+
     def state_dict(self) -> dict[str, Any]:
         """`state` by parameter position, and `param_groups` with positions for parameters, as torch
         lays them out. The tensors are this optimizer's own, not copies."""
         for hook in self._hooks["state_dict_pre"].values():
             hook(self)
+        self._start_anew()
         made = packed(self)
         for hook in self._hooks["state_dict_post"].values():
             made = hook(self, made) or made
@@ -261,6 +299,7 @@ class Optimizer(Hooked):
         state_dict = dict(state_dict)
         for hook in self._hooks["load_pre"].values():
             state_dict = hook(self, state_dict) or state_dict
+        self._start_anew()
         groups, values = checked(self, state_dict)
         with ig.no_grad():
             for k, (group, saved) in enumerate(zip(self.param_groups, groups, strict=True)):

@@ -1,0 +1,85 @@
+"""State that an author takes out of an optimizer, or replaces, is seen by compiled steps too."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+import intaglio as ig
+from intaglio import nn, optim
+
+
+def trained(change, wrap, *, anew=False):
+    """The parameters after five steps, a change of the optimizer's state, and three more."""
+    ig.manual_seed(0)
+    model = nn.Linear(3, 2)
+    opt = optim.Adam(model.parameters(), lr=0.1)
+    x = ig.tensor(np.arange(12, dtype=np.float32).reshape(4, 3) / 7)
+
+    def step():
+        opt.zero_grad()
+        model(x).square().mean().backward()
+        opt.step()
+
+    run = wrap(step)
+    for _ in range(5):
+        run()
+    if anew:  # what the change amounts to
+        opt = optim.Adam(model.parameters(), lr=0.1)
+    else:
+        change(opt, list(model.parameters()))
+    for _ in range(3):
+        run()
+    assert len(opt.state_dict()["state"]) == 2
+    return [p.detach().numpy().tobytes() for p in model.parameters()]
+
+
+def other_dict(opt, parameters):
+    opt.state = defaultdict(dict)
+
+
+def each_cleared(opt, parameters):
+    for p in parameters:
+        opt.state[p] = {}
+
+
+@pytest.mark.parametrize("change", [other_dict, each_cleared])
+def test_a_state_that_is_taken_away_starts_anew(change) -> None:
+    wanted = trained(None, lambda f: f, anew=True)
+    assert trained(change, lambda f: f) == wanted
+    assert trained(change, ig.jit) == wanted
+
+
+def test_one_parameter_starts_anew() -> None:
+    def change(opt, parameters):
+        del opt.state[parameters[1]]
+
+    assert trained(change, ig.jit) == trained(change, lambda f: f)
+
+
+def test_a_moment_that_is_replaced() -> None:
+    def replaced(opt, parameters):
+        for p in parameters:
+            opt.state[p]["exp_avg"] = ig.zeros_like(p.detach())
+
+    def written(opt, parameters):
+        for p in parameters:
+            opt.state[p]["exp_avg"].zero_()
+
+    wanted = trained(written, lambda f: f)
+    assert trained(replaced, lambda f: f) == wanted
+    assert trained(replaced, ig.jit) == wanted
+
+
+def test_a_state_that_was_taken_away_is_loaded() -> None:
+    model = nn.Linear(3, 2)
+    opt = optim.Adam(model.parameters(), lr=0.1)
+    for p in model.parameters():
+        p.grad = ig.ones_like(p.detach())
+    opt.step()
+    kept = {n: t.numpy().copy() for n, t, _ in opt.named_state()}
+    saved = opt.state_dict()
+    opt.state.clear()
+    opt.load_state_dict(saved)
+    for name, tensor, _ in opt.named_state():
+        assert np.array_equal(tensor.numpy(), kept[name]), name
