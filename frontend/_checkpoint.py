@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from intaglio._modes import modes
 from intaglio._places import to_host
 from intaglio.compiler.errors import ArgumentError, Error, TraceError
 from intaglio.runtime.checkpoints import Held, read_checkpoint, write_checkpoint
+from intaglio.runtime.datasets import DataError
 
 RANDOM = "random"
 """The part that holds the default stream of random numbers."""
@@ -52,7 +54,10 @@ def save_checkpoint(path: str | os.PathLike[str], *, rng: bool = True, **parts: 
         raise TraceError("save_checkpoint: save outside of the traced function")
     if RANDOM in parts and rng:
         raise ArgumentError(f"save_checkpoint: {RANDOM!r} is the default stream: another name")
-    kept = {name: _content(value) for name, value in parts.items()}
+    try:
+        kept = {name: _content(value) for name, value in parts.items()}
+    except RecursionError:
+        raise DataError("save_checkpoint: a part nests too deep, or holds itself") from None
     if rng:
         kept[RANDOM] = _plain(default_generator.get_state(), "random")
     write_checkpoint(path, kept)
@@ -79,10 +84,10 @@ def load_checkpoint(
     state = held.pop(RANDOM, None) if rng else None
     setters: list[tuple[str, Access, Any]] = []
     for part, target in parts.items():
-        for path, item, value in _paired(part, target, held.pop(part)):
+        for place, item, value in _paired(part, target, held.pop(part)):
             access = _access(item)
-            _check_fit(path, item, access, value)
-            setters.append((path, access, value))
+            _check_fit(place, item, access, value)
+            setters.append((place, access, value))
     if state is not None:
         setters.append((RANDOM, _access(default_generator), state))
     _set_all(name, setters)
@@ -200,15 +205,17 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 def _set_all(name: str, setters: list[tuple[str, Access, Any]]) -> None:
     """Give each object its state; when one refuses, all get back what they had."""
     before: list[tuple[Access, Any]] = []
+    part = ""
     try:
-        for _, access, value in setters:
+        for part, access, value in setters:
             before.append((access, _copied(access.get())))
             access.set(_tensors(value))
     except BaseException as error:
         for access, old in reversed(before):
-            access.set(old)
+            with suppress(Exception):  # one that refuses its own state does not stop the others
+                access.set(old)
         if isinstance(error, Exception):
-            raise CheckpointError(f"{name}: {setters[len(before) - 1][0]}: {error}") from error
+            raise CheckpointError(f"{name}: {part}: {error}") from error
         raise
 
 

@@ -225,6 +225,31 @@ def test_nothing_is_changed_when_one_object_refuses(tmp_path: Path) -> None:
             assert np.array_equal(tensor.numpy(), kept[k][name]), name
 
 
+def test_one_that_refuses_twice_does_not_keep_others_from_their_state(tmp_path: Path) -> None:
+    class Refusing:
+        fails_to = ""
+
+        def state_dict(self) -> dict[str, int]:
+            if self.fails_to == "give":
+                raise ValueError("nothing to give")
+            return {"x": 1}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            if self.fails_to == "take":
+                raise ValueError("nothing is taken")
+
+    model, refusing = nn.Linear(2, 2), Refusing()
+    ig.save_checkpoint(tmp_path / "c.ig", model=model, other=refusing)
+    with ig.no_grad():
+        model.weight.fill_(7.0)
+    for refusing.fails_to in ("give", "take"):
+        before = ig.get_rng_state().tolist()
+        with pytest.raises(ig.CheckpointError, match=f"other: nothing .*{refusing.fails_to[:3]}"):
+            ig.load_checkpoint(tmp_path / "c.ig", model=model, other=refusing)
+        assert (model.weight.detach().numpy() == 7.0).all()
+        assert ig.get_rng_state().tolist() == before
+
+
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     path = tmp_path / "c.ig"
     model = net()
