@@ -6,9 +6,8 @@ several writes to one place stays."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -179,20 +178,19 @@ def _row(x: Tensor, at: int) -> Tensor | None:
         or (x._view is not None and x._seen != x._counter[0])  # type: ignore[index]  # views have one
     ):
         return None
-    row = _ROWS.get(x._kind)
+    row = x._kind.row
     if row is None:
-        row = _ROWS[x._kind] = _row_of(x._kind)
-    part_kind, kind, rest, zeros, ones, reshaped = row
-    at = at + shape[0] if at < 0 else at
-    cut = data[at : at + 1]
-    part = wrap(cut, part_kind)
-    part._view = (x, "slice", {"starts": (at, *zeros), "stops": (at + 1, *rest), "steps": ones})
-    made = wrap(cut[0] if rest else cut.reshape(()), kind)
-    made._view = part, "reshape", reshaped
-    part._counter = made._counter = counter = counter_of(x)
-    part._seen = made._seen = counter[0]
+        row = x._kind.row = _row_of(x._kind)
+    cut = data[at, ...]
+    counter = x._counter
+    if counter is None:
+        counter = counter_of(x)
+    made = wrap(cut, row.kind)
+    made._counter, made._seen = counter, counter[0]
+    made._view = view = _new(_RowView)  # type: ignore[assignment]  # reads like the tuple
+    view.source = x, cut, at, counter, counter[0], row
     if inference_used:
-        part._index = made._index = min(x._index, 0)  # made in inference mode if `x` was
+        made._index = min(x._index, 0)  # made in inference mode if `x` was
     return made
 
 
@@ -204,16 +202,43 @@ class _Row(NamedTuple):
     rest: tuple[int, ...]
     zeros: tuple[int, ...]
     ones: tuple[int, ...]
-    reshape: dict[str, Any]
-
-
-_ROWS: Final[WeakKeyDictionary[Kind, _Row]] = WeakKeyDictionary()
 
 
 def _row_of(kind: Kind) -> _Row:
     rest = tuple(kind.shape[1:])
     part, row = kind_of(kind.dtype, (1, *rest)), kind_of(kind.dtype, rest)
-    return _Row(part, row, rest, (0,) * len(rest), (1,) * kind.rank, {"shape": rest})
+    return _Row(part, row, rest, (0,) * len(rest), (1,) * kind.rank)
+
+
+class _RowView:
+    """The `_view` of a row: (a slice of the tensor, "reshape", attributes). It is made when it is
+    first read, which happens to few rows: where the row or the tensor is written to, or captured by
+    a trace."""
+
+    __slots__ = ("source", "view")
+    source: tuple[Tensor, Any, int, list[int], int, _Row] | None
+    view: tuple[Tensor, str, Any]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._made())
+
+    def __getitem__(self, k: int) -> Any:
+        return self._made()[k]
+
+    def _made(self) -> tuple[Tensor, str, Any]:
+        if self.source is not None:
+            x, cut, at, counter, seen, row = self.source
+            at = at + x._kind.shape[0] if at < 0 else at
+            part = wrap(cut[None], row.part)
+            bounds = {"starts": (at, *row.zeros), "stops": (at + 1, *row.rest), "steps": row.ones}
+            part._view, part._counter, part._seen = (x, "slice", bounds), counter, seen
+            if inference_used:
+                part._index = min(x._index, 0)
+            self.view, self.source = (part, "reshape", {"shape": row.rest}), None
+        return self.view
+
+
+_new: Final = object.__new__
 
 
 def getitem(input: Tensor, key: Any) -> Tensor:

@@ -35,10 +35,22 @@ class Kind:
     """dtype, shape and device (`place`; None is the CPU) of tensors, made once: `a.kind is b.kind`
     means that all are equal."""
 
-    __slots__ = ("__weakref__", "dtype", "floating", "numpy", "place", "rank", "shape", "type")
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "floating",
+        "numpy",
+        "place",
+        "rank",
+        "row",
+        "shape",
+        "type",
+    )
+    row: Any
+    """What indexing keeps about the rows of such tensors."""
 
     def __init__(self, type: TensorType, place: Device | None = None) -> None:
-        self.place = place
+        self.place, self.row = place, None
         self.type, self.dtype, self.shape = type, type.dtype, Size(type.shape)
         self.numpy, self.rank = type.dtype.numpy, len(type.shape)
         self.floating = type.dtype.kind == "f"

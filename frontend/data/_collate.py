@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from intaglio._core import Tensor, from_array
 from intaglio._functions_create import as_tensor
 from intaglio._functions_join import stack
 from intaglio._places import to_host
+from intaglio._promote import get_default_dtype, promote_types
+from intaglio.compiler.dtypes import dtype_of
 from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
 from intaglio.data._datasets import Rows
 
@@ -114,11 +117,15 @@ def _like_sequence(sample: Sequence[Any], made: list[Any]) -> Any:
 
 
 def _tensor_leaf(values: Sequence[Any]) -> Any:
-    if isinstance(values[0], Tensor) and True in {x.requires_grad for x in values}:
+    first = values[0]
+    if not isinstance(first, Tensor):
+        return from_array(_stacked(values, np.empty))
+    arrays = [x._data for x in values]
+    if True in {x.requires_grad for x in values} or {type(a) for a in arrays} != {np.ndarray}:
         return stack(list(values))
-    if isinstance(values[0], Tensor) and {type(x._data) for x in values} != {np.ndarray}:
-        return stack(list(values))
-    return from_array(_stacked(values, np.empty))
+    if len({x._kind for x in values}) == 1:  # so they are of one shape and dtype
+        return from_array(_concatenated(arrays, np.empty))
+    return from_array(_joined(arrays, np.empty))
 
 
 def _stacked(values: Sequence[Any], out: Allocate) -> Array:
@@ -132,23 +139,34 @@ def _stacked(values: Sequence[Any], out: Allocate) -> Array:
         return _joined(arrays if plain else [to_host(array) for array in arrays], out)
     if isinstance(first, np.generic) and first.dtype.kind in _NO_NUMBERS:
         raise DTypeError(f"collate: an example holds {first.dtype}; {_UNDERSTOOD}")
-    return _placed(np.array(values, np.float64 if isinstance(first, float) else None), out)
+    made = np.array(values, np.float64 if isinstance(first, float) else None)
+    if made.dtype == np.float64 and isinstance(first, int):  # ints and floats
+        made = made.astype(get_default_dtype().numpy)
+    return _placed(made, out)
 
 
 def _joined(arrays: Sequence[Array], out: Allocate) -> Array:
     first = arrays[0]
-    shape, dtype = first.shape, first.dtype
-    if dtype.kind in _NO_NUMBERS:
-        raise DTypeError(f"collate: an example holds an array of {dtype}; {_UNDERSTOOD}")
+    if first.dtype.kind in _NO_NUMBERS:
+        raise DTypeError(f"collate: an example holds an array of {first.dtype}; {_UNDERSTOOD}")
     shapes = {x.shape for x in arrays}
     if len(shapes) > 1:
         raise ShapeError(
             f"collate: the examples hold arrays of several shapes: {sorted(shapes)};"
             " give a collate_fn that pads or crops them"
         )
-    if len({x.dtype for x in arrays}) > 1:
-        dtype = np.result_type(*arrays)
-    made = out((len(arrays), *shape), dtype)
+    dtypes = {x.dtype for x in arrays}
+    if len(dtypes) > 1:
+        common = reduce(promote_types, map(dtype_of, dtypes)).numpy
+        arrays = [x.astype(common) for x in arrays]
+    return _concatenated(arrays, out)
+
+
+def _concatenated(arrays: Sequence[Array], out: Allocate) -> Array:
+    """Arrays of one shape and dtype with a new dimension in front."""
+    first = arrays[0]
+    shape = first.shape
+    made = out((len(arrays), *shape), first.dtype)
     if shape:  # one after the other along the first axis: what np.stack does, at half the cost
         np.concatenate(arrays, out=made.reshape(len(arrays) * shape[0], *shape[1:]))
     else:

@@ -174,6 +174,15 @@ def test_collate_keeps_the_nest() -> None:
     assert ordered["a"].tolist() == [1, 2]
 
 
+def test_collate_joins_dtypes_as_tensors_do() -> None:
+    """As torch, and not as NumPy, which takes f64 for i64 and f32."""
+    for pair in ([np.array([1]), np.array([2.5], "f4")], [ig.tensor([1]), ig.tensor([2.5])]):
+        assert default_collate(pair).dtype is ig.float32
+        assert default_collate(pair[::-1]).tolist() == [[2.5], [1.0]]
+    assert default_collate([1, 2.5]).dtype is ig.float32
+    assert default_collate([np.array([1], "u1"), np.array([-1], "i1")]).dtype is ig.int16
+
+
 def test_collate_keeps_the_tape() -> None:
     w = ig.ones(2, requires_grad=True)
     default_collate([w * 2, w * 3]).sum().backward()

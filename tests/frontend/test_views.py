@@ -181,3 +181,27 @@ def test_gather_scatter() -> None:
     source = ig.arange(6, dtype=ig.float64).reshape(2, 3)
     np.testing.assert_array_equal(x.scatter(1, i, source).numpy(), put)
     np.testing.assert_array_equal(x.index_select(1, ig.tensor([3, 3])).numpy(), a[:, [3, 3]])
+
+
+@pytest.mark.parametrize("at", [1, -2])
+def test_rows_that_were_read_before_take_part_in_writes(at: int) -> None:
+    """What a row is a view of is only told when it is asked for: later, by a write or a trace."""
+    whole = leaf(3, 2).detach()
+    row, deep = whole[at], whole[at][0]
+    scale = ig.tensor([2.0, 3.0], dtype=ig.float64, requires_grad=True)
+    row.copy_(scale * 2)  # the row is on the tape from now on, and so is all of the tensor
+    assert deep.item() == 4.0 and whole.tolist() == [[0.0, 1.0], [4.0, 6.0], [4.0, 5.0]]
+    (whole.sum() + deep).backward()
+    assert scale.grad is not None and scale.grad.tolist() == [4.0, 2.0]
+
+    plain = ig.arange(6).reshape(3, 2).clone()
+    kept = plain[at]
+
+    @ig.jit
+    def step() -> ig.Tensor:
+        kept.add_(10)
+        return plain.sum()
+
+    assert step().item() == 35 and plain.tolist() == [[0, 1], [12, 13], [4, 5]]
+    plain[at] = 7
+    assert kept.tolist() == [7, 7] and step().item() == 44
