@@ -16,7 +16,7 @@ import numpy as np
 
 from intaglio._core import Array, Tensor, wrap
 from intaglio._functions_random import Generator, default_generator
-from intaglio._kind import kind_of_array
+from intaglio._kind import Size, kind_of_array
 from intaglio._modes import modes
 from intaglio._places import to_host
 from intaglio.compiler.errors import ArgumentError, Error, TraceError
@@ -250,4 +250,4 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
         return {key: change(item) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(map(change, value))
-    return value
+    return tuple(value) if type(value) is Size else value

@@ -23,15 +23,23 @@ from intaglio.compiler.ir import Program, State
 from intaglio.compiler.types import TensorType
 from intaglio.runtime.arrays import Array
 from intaglio.runtime.datasets import DataError
+from intaglio.runtime.file import limits
 
 REMARK: Final = "checkpoint"
 """The remark that holds the text; what is longer goes on in `checkpoint.1` and so on."""
 REMARK_CHARACTERS: Final = 1 << 20
+TEXTS: Final = limits.ABOUT_BYTES - (1 << 16)
+"""Characters of all the remarks."""
 LONG: Final = 32
 """Numbers from which on a list is kept as an array."""
+LONG_TEXT: Final = 1 << 16
+"""Characters, or bytes, from which on a text is kept as an array."""
+LONG_NAME: Final = 1 << 10
+"""Characters of a state's name; what is longer is cut off."""
 NESTING: Final = 64
 TIED: Final = ("parameter", "buffer")
 """Kinds of states that are one by several names where they share their memory."""
+_EXACT: Final = (bool, int, float, str, type(None), list, tuple, set, frozenset)
 _INT64: Final = range(-(1 << 63), 1 << 63)
 
 
@@ -52,9 +60,25 @@ def write_checkpoint(path: str | os.PathLike[str], parts: Mapping[str, Any]) -> 
 
     writer = _Writer()
     text = json.dumps({name: writer.value(value, (name,), 0) for name, value in parts.items()})
+    _check_sizes(text, len(writer.values))
     chunks = [text[k : k + REMARK_CHARACTERS] for k in range(0, len(text), REMARK_CHARACTERS)]
     remarks = {_remark(k): chunk for k, chunk in enumerate(chunks)}
     write(path, Program({}, writer.states()), writer.values, remarks)
+
+
+def _check_sizes(text: str, arrays: int) -> None:
+    """Raise `DataError` for what is more than a model file holds."""
+    most = limits.TABLES["state"]
+    if arrays > most:
+        raise DataError(
+            f"{arrays} arrays and lists of numbers are more than the {most} that a checkpoint"
+            " holds: stack some of them"
+        )
+    if len(text) > TEXTS:
+        raise DataError(
+            f"numbers, texts and keys take {len(text)} characters, more than the {TEXTS} that a"
+            " checkpoint holds besides its arrays: make arrays of what is long"
+        )
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -117,6 +141,10 @@ class _Writer:
         if depth > NESTING:
             raise DataError(f"{'.'.join(path)}: nested deeper than {NESTING}")
         match value:
+            case str() if len(value) >= LONG_TEXT:
+                self._exact(value, path)
+                data = np.frombuffer(value.encode("utf-8", "surrogatepass"), np.uint8)
+                return {"$text": self.state(Held(data), path)}
             case None | bool() | str():
                 self._exact(value, path)
                 return value
@@ -128,20 +156,20 @@ class _Writer:
             case float():
                 self._exact(value, path)
                 return value if math.isfinite(value) else {"$float": struct.pack(">d", value).hex()}
+            case bytes() if len(value) >= LONG_TEXT:
+                return {"$data": self.state(Held(np.frombuffer(value, np.uint8)), path)}
             case bytes():
                 return {"$bytes": value.hex()}
             case DType():
                 return {"$dtype": value.name}
             case Held():
                 return {"$tensor": self.state(value, path)}
+            case np.ma.MaskedArray():
+                raise DataError(f"{'.'.join(path)} is a masked array: give data and mask")
             case np.ndarray():
                 return {"$array": self.state(Held(value, is_tensor=False), path)}
-            case list():
-                return self.items(value, path, depth)
-            case tuple():
-                return {"$tuple": self.items(list(value), path, depth)}
-            case set() | frozenset():
-                return {"$set": self.items(sorted(value, key=repr), path, depth)}
+            case list() | tuple() | set() | frozenset():
+                return self.sequence(value, path, depth)
             case Mapping():
                 return self.mapping(value, path, depth)
         raise DataError(
@@ -149,6 +177,15 @@ class _Writer:
             " tensors, arrays, numbers, text, lists and dicts, or objects with state_dict() and"
             " load_state_dict()"
         )
+
+    def sequence(self, value: Any, path: tuple[str, ...], depth: int) -> Any:
+        """The JSON of a list, tuple or set."""
+        self._exact(value, path)
+        if isinstance(value, list | tuple):
+            made = self.items(list(value), path, depth)
+            return made if isinstance(value, list) else {"$tuple": made}
+        mark = "$set" if isinstance(value, set) else "$frozenset"
+        return {mark: self.items(sorted(value, key=repr), path, depth)}
 
     def items(self, values: list[Any], path: tuple[str, ...], depth: int) -> Any:
         """The JSON of a list; a long one of numbers becomes an array."""
@@ -172,9 +209,10 @@ class _Writer:
     def state(self, held: Held, path: tuple[str, ...]) -> str:
         """The name of an array's state. What shares all of its memory with one before is the same
         state by another name."""
-        array, name = held.array, ".".join(path)
+        array, name = held.array, ".".join(path)[:LONG_NAME]
+        name = name.encode("utf-8", "backslashreplace").decode()
         while name in self._taken:
-            name += "~"
+            name += f"~{len(self._taken)}"
         self._taken.add(name)
         try:
             dtype_of(array.dtype.newbyteorder("="))
@@ -194,7 +232,7 @@ class _Writer:
     @staticmethod
     def _exact(value: Any, path: tuple[str, ...]) -> None:
         """Subclasses would come back as their base."""
-        if type(value) not in (bool, int, float, str, type(None)):
+        if type(value) not in _EXACT:
             raise DataError(
                 f"{'.'.join(path)} is a {type(value).__qualname__}, which would come back as a"
                 " plain value: convert it first"
@@ -242,6 +280,12 @@ class _Reader:
                 return tuple(self.value(content, depth + 1))
             case "$set":
                 return set(self.value(content, depth + 1))
+            case "$frozenset":
+                return frozenset(self.value(content, depth + 1))
+            case "$text":
+                return self.array(content).tobytes().decode("utf-8", "surrogatepass")
+            case "$data":
+                return self.array(content).tobytes()
             case "$int":
                 return int(content)
             case "$float":
@@ -289,7 +333,7 @@ def _arrays(value: Any, depth: int) -> Iterator[str]:
             yield from _arrays(part, depth + 1)
     elif isinstance(value, dict):
         for key, part in value.items():
-            if key in ("$tensor", "$array", "$number", "$list"):
+            if key in ("$tensor", "$array", "$number", "$list", "$text", "$data"):
                 yield str(part)
             else:
                 yield from _arrays(part, depth + 1)

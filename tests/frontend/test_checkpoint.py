@@ -3,16 +3,17 @@
 import math
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import intaglio as ig
 from intaglio import nn, optim
+from intaglio.runtime import checkpoints
 from intaglio.runtime.checkpoints import decoded, outline
 from intaglio.runtime.datasets import DataError
-from intaglio.runtime.file import read
+from intaglio.runtime.file import limits, read
 from tests.frontend.checkpoint_training import Run, check_kills
 from tests.tools.commands import here
 
@@ -39,7 +40,8 @@ VALUES: dict[str, Any] = {
     "list": [1, [2.5, None], (True, "x"), ()], "numbers": list(range(100)),
     "floats": [k / 7 for k in range(50)], "nested": {"a": {"b": {}}, "c": []},
     "keys": {1: "x", "$a": 2, None: 3, 2.5: 4}, "marks": {"$tensor": "no"}, "set": {1, "b"},
-    "dtype": ig.bfloat16,
+    "dtype": ig.bfloat16, "frozen": {"x": frozenset({1, 2})}, "long": "\ud800\u00e9" * 70_000,
+    "data": bytes(range(256)) * 300, "": {"": {"": 1}, "\ud800": 2, "a.b": [], "$": "\0"},
 }  # fmt: skip
 
 
@@ -77,6 +79,52 @@ def test_tensors_and_arrays_come_back_with_their_bits(tmp_path: Path) -> None:
     assert (made["number"], type(made["number"])) == (2.5, np.float32)
     made["scalar"].add_(1)
     assert made["scalar"].item() == 8
+
+
+def test_names_may_be_anything(tmp_path: Path) -> None:
+    names = [
+        "",
+        ".",
+        "a.b",
+        "~",
+        "/../x",
+        "\ud800",
+        "\0\n\x1b[2J",
+        "$tensor",
+        "k" * 70_000,
+        "k" * 70_001,
+    ]
+    parts = {name: {other: ig.tensor([i, k]) for k, other in enumerate(names)}
+             for i, name in enumerate(names)}  # fmt: skip
+    parts["a"] = {"b": {"": ig.tensor([7])}, "shape": ig.zeros(2, 3).shape}
+    ig.save_checkpoint(tmp_path / "c.ig", **parts)
+    made = ig.load_checkpoint(tmp_path / "c.ig")
+    assert made["a"]["shape"] == (2, 3)
+    for i, name in enumerate(names):
+        assert [made[name][n].tolist() for n in names] == [[i, k] for k in range(len(names))]
+    assert here("info", tmp_path / "c.ig").code == 0
+
+
+def test_what_would_come_back_as_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pair(NamedTuple):
+        a: int
+
+    endless: list[Any] = []
+    endless.append(endless)
+    for value, told in (
+        (Pair(1), "a is a .*Pair, which would come back as a plain value"),
+        (np.ma.zeros(2), "a is a masked array"),
+        (endless, "nests too deep, or holds itself"),
+        ([str(k) * 9 for k in range(100)], "more than the 2000 that a checkpoint holds"),
+        ([ig.zeros(1)] * 40, "41 arrays and lists of numbers are more than the 40"),
+    ):
+        monkeypatch.setattr(checkpoints, "TEXTS", 2000)
+        monkeypatch.setitem(limits.TABLES, "state", 40)
+        with pytest.raises(DataError, match=told):
+            ig.save_checkpoint(tmp_path / "c.ig", a=value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_objects_go_on_from_where_they_were(tmp_path: Path) -> None:
