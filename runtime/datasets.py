@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
 
@@ -31,11 +29,6 @@ ENDINGS: Final = (".npz", ".npy", ".csv")
 STANDARD: Final = "-"
 """The path that stands for standard input or output."""
 _STDIN: Final = "standard input"
-_ARCHIVE_ERRORS: Final = (
-    ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError, TypeError, struct.error,
-    zlib.error, NotImplementedError, RuntimeError,
-)  # fmt: skip
-"""What `zipfile` and NumPy raise for archives that are damaged or of a kind they do not know."""
 
 
 class DataError(Error, ValueError):
@@ -102,7 +95,7 @@ def _listed(names: Mapping[str, object]) -> str:
 def _read_npy(source: str | BinaryIO, path: str, mapped: bool = False) -> Array:
     try:
         array = np.load(source, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
+    except Exception as error:
         raise _unreadable(path, error) from None
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path} is not a .npy file")
@@ -121,11 +114,16 @@ def _read_npz(source: str | BinaryIO, path: str) -> dict[str, Array]:
             return {name: archive[name] for name in archive.files}
     except DataError:
         raise
-    except _ARCHIVE_ERRORS as error:
+    except Exception as error:
         raise _unreadable(path, error) from None
 
 
-def _unreadable(path: str, error: Exception) -> DataError:
+def _unreadable(path: str, error: Exception) -> Exception:
+    """What to raise for an error that reading met: what the system says of a file as it is, all
+    else as `DataError`. NumPy, `zipfile` and its decompressors raise a dozen kinds for what is
+    damaged."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
     if "allow_pickle" in str(error) or "pickled" in str(error):
         return DataError(f"{path} is damaged or holds Python objects; arrays of numbers are wanted")
     return DataError(f"{path} can't be read: {error}")

@@ -35,7 +35,7 @@ HEADERS: Final = {
 
 def read_npz(path: str) -> dict[str, Array]:
     """The arrays of an archive by name. Raises what `zipfile` and NumPy raise, and `DataError` for
-    a member that is damaged or no array."""
+    a member that is damaged, no array, or there twice."""
     made: dict[str, Array] = {}
     with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         whole: memoryview | None = None
@@ -43,6 +43,8 @@ def read_npz(path: str) -> dict[str, Array]:
             name = member.filename.removesuffix(".npy")
             if name == member.filename:
                 raise DataError(f"{path}: {name!r} is no array")
+            if name in made:
+                raise DataError(f"{path}: {name!r} is there twice")
             if member.file_size >= MAPPED_FROM and _plain(member):
                 if whole is None:
                     whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

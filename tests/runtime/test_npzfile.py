@@ -98,6 +98,49 @@ def test_damage_is_found(tmp_path: Path) -> None:
             read_named(str(tmp_path / "b.npz"))
 
 
+def header(shape: object, text: str = "") -> bytes:
+    """A `.npy` file without elements, of this shape or with this text as its header."""
+    told = text or repr({"descr": "<f4", "fortran_order": False, "shape": shape})
+    line = told.encode() + b" " * (-(len(told) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line
+
+
+@pytest.mark.parametrize(
+    "data",
+    [header((1 << 70,)), header((1 << 60,)), header(0, "(" * 900), header(0, '{"descr": """ ')],
+    ids=["more than a long", "more than memory", "parentheses", "no end"],
+)
+def test_headers_that_make_no_sense_are_refused(data: bytes, tmp_path: Path) -> None:
+    """Whatever NumPy raises for them."""
+    (tmp_path / "a.npy").write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", data)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(DataError, match="can't be read"):
+            read_named(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_compressed_members_are_refused(method: int, tmp_path: Path) -> None:
+    """Each decompressor has an error of its own."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.writestr("x.npy", header((4096,)) + bytes(4 * 4096))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[50:70] = b"\xff" * 20
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(DataError, match="can't be read"):
+        read_named(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_given_twice_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for _ in range(2):
+            archive.writestr("x.npy", header((0,)))
+    with pytest.raises(DataError, match="'x' is there twice"):
+        read_named(str(tmp_path / "a.npz"))
+
+
 def test_what_is_no_array_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("notes.txt", "hello")
