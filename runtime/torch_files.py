@@ -8,6 +8,7 @@ mapped, so that opening takes no memory and reading takes only what is read. Fil
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
 import os
 import struct
@@ -128,6 +129,7 @@ def read_archive(path: str, mapped: mmap.mmap) -> Any:
 
     read = Machine(stream, 0, find, call, build, declared).run()
 
+    @functools.cache
     def data(held: Storage) -> Array:
         start, stop, _ = members[f"{folder}data/{held.key}"]
         return _bytes(mapped, start, stop, held, swap)
@@ -174,7 +176,8 @@ def _other_order(mapped: mmap.mmap, place: tuple[int, int, int] | None) -> bool:
 
 
 def _bytes(mapped: mmap.mmap, start: int, stop: int, held: Storage, swap: bool) -> Array:
-    """A storage's bytes, aligned and in the machine's order: mapped where they are so."""
+    """A storage's bytes, aligned and in the machine's order: mapped where they are so, else
+    copied."""
     whole = np.frombuffer(mapped, np.uint8, stop - start, start)
     item = 1 if held.dtype is None else held.dtype.itemsize
     if swap and held.dtype is None:
@@ -203,6 +206,7 @@ def read_streams(mapped: mmap.mmap) -> Any:
         keys = streams.plain()
         places = dict(streams.places(keys))
 
+    @functools.cache
     def data(held: Storage) -> Array:
         start = places.get(held.key)
         if start is None:

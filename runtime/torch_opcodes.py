@@ -20,6 +20,8 @@ MAX_INTEGER_BYTES: Final = 64
 COPIES: Final = 16
 """Elements that calls may copy, for each byte of the stream."""
 FREE_COPIES: Final = 1 << 20
+MAX_KEY_BITS: Final = 60
+"""Of integers as keys: these are their own hashes, while many larger ones can share one."""
 
 PROTOCOLS: Final = range(2, 6)
 KEYS: Final = (str, int, float, bool, bytes, type(None))
@@ -224,6 +226,8 @@ def hashable(value: Any) -> Any:
     """The value, if it may be a key."""
     if type(value) not in KEYS:
         raise DataError(f"a {type(value).__name__} as a key or member of a set")
+    if type(value) is int and value.bit_length() > MAX_KEY_BITS:
+        raise DataError(f"an integer of {value.bit_length()} bits as a key or member of a set")
     return value
 
 

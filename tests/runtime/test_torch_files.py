@@ -311,7 +311,12 @@ def bomb(rounds: int, width: int) -> bytes:
 COPY = (
     b"\x80\x02(" + b"N" * 100_000 + b"tq\x00" + b"(" + b"ctorch\nSize\nh\x00\x85R" * 10_000 + b"t."
 )
+KEYS = b"\x80\x02}(" + b"".join(
+    b"\x8a\x0a" + (k * sys.hash_info.modulus).to_bytes(10, "little") + b"N" for k in range(100_000)
+) + b"u."  # fmt: skip
+"""A dict of integers that have one hash, which Python would search through for every one."""
 BOMBS = {
+    "keys": KEYS,
     "lists": bomb(40, 100),
     "calls that copy": COPY,
     "many opcodes": b"\x80\x02" + b"N0" * 2_100_000 + b"N.",
@@ -325,7 +330,7 @@ BOMBS = {
 def test_bombs_take_little_memory_and_time(case: str, tmp_path: Path) -> None:
     path = archive(tmp_path / "x.pt", BOMBS[case], {"0": bytes(1_000_000)})
     before = resource.getrusage(resource.RUSAGE_SELF)
-    with pytest.raises(DataError, match="much larger than|more than .* steps"):
+    with pytest.raises(DataError, match="much larger than|more than .* steps|bits as a key"):
         load_torch(path)
     after = resource.getrusage(resource.RUSAGE_SELF)
     assert after.ru_maxrss - before.ru_maxrss < 300 << 10, "KiB"
@@ -391,6 +396,16 @@ def test_big_endian_storages_are_turned(tmp_path: Path) -> None:
         file.writestr("a/byteorder", b"big")
         file.writestr("a/data/0", struct.pack(">2f", 1.5, 2.5))
     assert load_torch(path).tolist() == [1.5, 2.5]
+
+
+def test_tensors_of_one_turned_storage_share_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", b"\x80\x02(" + tensor() * 2 + b"t.")
+        file.writestr("a/byteorder", b"big")
+        file.writestr("a/data/0", struct.pack(">2f", 1.5, 2.5))
+    first, second = load_torch(path)
+    assert np.shares_memory(first, second) and second.tolist() == [1.5, 2.5]
 
 
 @pytest.mark.parametrize("name", mutations.FILES)
