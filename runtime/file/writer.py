@@ -133,8 +133,8 @@ def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     gone otherwise."""
     target = Path(os.path.realpath(os.fsdecode(path)))
     temporary = target.parent / f".intaglio-{secrets.token_hex(8)}.tmp"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    file = open(os.open(temporary, flags, 0o666), "w+b")  # noqa: SIM115  # closed below
+    descriptor, unnamed = _new_file(temporary)
+    file = open(descriptor, "w+b")  # noqa: SIM115  # closed below
     try:
         with file:
             with contextlib.suppress(FileNotFoundError):
@@ -142,6 +142,9 @@ def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if unnamed:
+                place = f"/proc/self/fd/{descriptor}"
+                os.link(place, temporary, src_dir_fd=descriptor)  # makes os.link follow `place`
         os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
@@ -150,6 +153,16 @@ def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             error.filename = str(target)  # a full disk does not say where
         raise
     _sync_folder(target.parent)
+
+
+def _new_file(path: Path) -> tuple[int, bool]:
+    """A new file to be written, without a name where the system can give it one later: then a kill
+    leaves nothing behind. Otherwise it is at `path` already."""
+    flags, mode = os.O_RDWR | os.O_CLOEXEC, 0o666
+    if os.path.exists("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            return os.open(path.parent, flags | os.O_TMPFILE, mode), True
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL, mode), False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -173,3 +173,14 @@ def test_memory_of_large_weights(tmp_path: Path) -> None:
     assert memory_of("save", path, 160) < 24e6  # nothing like another copy
     assert memory_of("load", path, 160) < 1.2 * 160 * (1 << 20)
     assert read(path).values["w"].base is not None
+
+
+def test_what_is_being_written_has_no_name_that_a_kill_could_leave(tmp_path: Path) -> None:
+    descriptor, unnamed = writer._new_file(tmp_path / "any")
+    os.close(descriptor)
+    if not unnamed:
+        pytest.skip("this file system has no files without names")
+    with writer._replacing(tmp_path / "model.ig") as file:
+        file.write(b"content")
+        assert not list(tmp_path.iterdir())
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"content"]
