@@ -207,7 +207,8 @@ def _set_all(name: str, setters: list[tuple[str, Access, Any]]) -> None:
     before: list[tuple[Access, Any]] = []
     part = ""
     try:
-        for part, access, value in setters:
+        for place, access, value in setters:
+            part = place
             before.append((access, _copied(access.get())))
             access.set(_tensors(value))
     except BaseException as error:

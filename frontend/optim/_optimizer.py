@@ -148,7 +148,7 @@ class Optimizer(Hooked):
         if closure is not None:
             with ig.enable_grad():
                 loss = closure()
-        self._start_anew()
+        self._follow()
         with ig.no_grad():
             for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
                 for cohort in self._stepping(cohorts):
@@ -176,8 +176,8 @@ class Optimizer(Hooked):
             if cohort.eager_steps >= WARM:
                 compiled = cohort.compiled
                 if compiled is None or not compiled.fits(cohort):
-                    cohort.compiled = CompiledStep(self, group, cohort)
-                if cohort.compiled.run(cohort.parameters):
+                    compiled = cohort.compiled = CompiledStep(self, group, cohort)
+                if compiled.run(cohort.parameters):
                     return
             cohort.eager_steps += 1
         cohort.step.add_(1.0)
@@ -189,30 +189,46 @@ class Optimizer(Hooked):
                 moments[name].copy_(value)
             parameter.copy_(new)
 
-    def _start_anew(self) -> None:
-        """Give parameters whose entries were taken out of `state` (`opt.state.clear()`, or another
-        dict in its place) new ones, and count their steps from the start."""
+    def _follow(self) -> None:
+        """Follow what an author did to the groups' lists of parameters and to `state`: parameters
+        whose entries are gone (`opt.state.clear()`, another dict in its place), and new ones, get
+        new moments and count their steps from the start."""
         if modes.trace is not None or not self._has_update():
             return
+        counts = self._counts()
         for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
-            lost = [p for p in group["params"] if not self.state.get(p)]
-            if not lost or not self.moments(lost[0], group):
+            held = {id(p) for cohort in cohorts for p in cohort.parameters}
+            wanted = {id(p): p for p in group["params"]}
+            fresh = [p for i, p in wanted.items() if i not in held or not self.state.get(p)]
+            if held == wanted.keys() and not (fresh and self.moments(fresh[0], group)):
                 continue
-            for parameter in lost:
-                self.state[parameter].update(self.moments(parameter, group))
-            gone = set(map(id, lost))
+            begun: dict[int, Cohort] = {}
+            for parameter in fresh:
+                moved = id(parameter) not in held and bool(self.state.get(parameter))
+                step = counts.get(id(parameter)) if moved else None
+                if not moved:
+                    self.state[parameter].update(self.moments(parameter, group))
+                if id(step) not in begun:
+                    start = ig.zeros((), dtype=ig.float64) if step is None else _copied_now(step)
+                    begun[id(step)] = Cohort(start, [])
+                begun[id(step)].parameters.append(parameter)
+            kept = wanted.keys() - set(map(id, fresh))
             for cohort in cohorts:
-                cohort.parameters = [p for p in cohort.parameters if id(p) not in gone]
-            fresh = Cohort(ig.zeros((), dtype=ig.float64), lost)
-            cohorts[:] = [*(c for c in cohorts if c.parameters), fresh]
+                cohort.parameters = [p for p in cohort.parameters if id(p) in kept]
+            cohorts[:] = [*(c for c in cohorts if c.parameters), *begun.values()]
             self._layout += 1
+
+    def _counts(self) -> dict[int, Tensor]:
+        """The step counts by parameter."""
+        several = [c for cohorts in self._cohorts for c in cohorts]
+        return {id(p): cohort.step for cohort in several for p in cohort.parameters}
 
     # ---------------------------------------------------------------------------------------- state
 
     def reset(self) -> None:
         """Put moments and step counts back to what they were before the first step, in place;
         hyperparameters stay. May be traced, as a program's function that starts training anew."""
-        self._start_anew()
+        self._follow()
         with ig.no_grad():
             for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
                 for cohort in cohorts:
@@ -226,7 +242,7 @@ class Optimizer(Hooked):
 
     def named_state(self) -> Iterator[tuple[str, Tensor, str]]:
         """Every tensor of this optimizer's state with its name in a file and its kind."""
-        self._start_anew()
+        self._follow()
         single = len(self.param_groups) == 1
         position = 0
         for k, (group, cohorts) in enumerate(zip(self.param_groups, self._cohorts, strict=True)):
@@ -250,6 +266,7 @@ class Optimizer(Hooked):
         yield self.__dict__, "_layout", self._layout, "which parameters have stepped equally often"
         yield from self._places_of_moments()
         for k, group in enumerate(self.param_groups):
+            yield group, "params", group["params"], f"param_groups[{k}]['params']"
             for name, value in group.chosen.items():
                 what = f"whether param_groups[{k}][{name!r}] is zero"
                 if name not in group.tensors:
@@ -275,7 +292,7 @@ class Optimizer(Hooked):
         lays them out. The tensors are this optimizer's own, not copies."""
         for hook in self._hooks["state_dict_pre"].values():
             hook(self)
-        self._start_anew()
+        self._follow()
         made = packed(self)
         for hook in self._hooks["state_dict_post"].values():
             made = hook(self, made) or made
@@ -299,7 +316,7 @@ class Optimizer(Hooked):
         state_dict = dict(state_dict)
         for hook in self._hooks["load_pre"].values():
             state_dict = hook(self, state_dict) or state_dict
-        self._start_anew()
+        self._follow()
         groups, values = checked(self, state_dict)
         with ig.no_grad():
             for k, (group, saved) in enumerate(zip(self.param_groups, groups, strict=True)):

@@ -83,3 +83,42 @@ def test_a_state_that_was_taken_away_is_loaded() -> None:
     opt.load_state_dict(saved)
     for name, tensor, _ in opt.named_state():
         assert np.array_equal(tensor.numpy(), kept[name]), name
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("wrap", [lambda f: f, ig.jit], ids=["eager", "jit"])
+def test_a_list_of_parameters_that_is_changed(momentum, wrap) -> None:
+    ps = [ig.ones(2).requires_grad_() for _ in range(3)]
+    opt = optim.SGD(ps[:1], lr=0.5, momentum=momentum)
+    x = ig.tensor([1.0, 2.0])
+
+    def step():
+        for p in ps:
+            p.grad = None
+        sum((p * x).sum() for p in ps).backward()
+        opt.step()
+
+    run = wrap(step)
+    for _ in range(3):
+        run()
+    stopped = ps[0].tolist()
+    opt.param_groups[0]["params"] = ps[1:2]
+    run()
+    assert ps[0].tolist() == stopped
+    assert ps[1].tolist() == [0.5, 0.0]
+    opt.param_groups[0]["params"].append(ps[2])
+    run()
+    assert ps[2].tolist() == [0.5, 0.0]
+
+
+def test_a_parameter_that_goes_to_another_group_keeps_its_count() -> None:
+    ps = [ig.ones(2).requires_grad_() for _ in range(2)]
+    opt = optim.Adam([{"params": ps[:1]}, {"params": ps[1:], "lr": 0.1}])
+    for p in ps:
+        p.grad = ig.ones(2)
+    for _ in range(3):
+        opt.step()
+    first = opt.param_groups[0]["params"].pop()
+    opt.param_groups[1]["params"].append(first)
+    opt.step()
+    assert [float(v["step"]) for v in opt.state_dict()["state"].values()] == [4.0, 4.0]
