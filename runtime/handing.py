@@ -12,6 +12,7 @@ for its last tickets to be taken."""
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import threading
@@ -71,6 +72,8 @@ class _Board:
 
     def sweep(self) -> None:
         """Let go what has been taken."""
+        if not self.held:
+            return
         for place in np.flatnonzero(self.marks == _TAKEN).tolist():
             self.marks[place] = 0
             del self.held[place]
@@ -183,7 +186,9 @@ def _opened(pid: int, descriptor: int, identity: tuple[int, int]) -> Segment | N
             f"this process may not open what process {pid} shares under /proc/{pid}/fd: both must"
             " run for one user, and the sender must not be shielded (PR_SET_DUMPABLE)"
         ) from None
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         return None
     about = os.fstat(opened)
     if (about.st_dev, about.st_ino) != identity:

@@ -10,18 +10,23 @@ A segment is meant to hold many arrays: descriptors are few."""
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import sys
 import weakref
 from collections.abc import Sequence
 from multiprocessing import reduction
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
 from intaglio.compiler.errors import ArgumentError
 
 Array = np.ndarray[Any, Any]
+
+_OPTIONS: Final[dict[str, Any]] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+"""Before Python 3.13 `mmap` takes a descriptor of its own, which the segment uses too."""
 
 _known: weakref.WeakValueDictionary[tuple[int, int], Segment] = weakref.WeakValueDictionary()
 
@@ -40,12 +45,20 @@ class Segment(mmap.mmap):
         """A new segment of so many bytes. Raises `MemoryError` where the system has none left."""
         if nbytes <= 0:
             raise ArgumentError(f"a shared segment of {nbytes} bytes: one at least")
-        descriptor = os.memfd_create("intaglio", os.MFD_CLOEXEC)
+        descriptor = -1
         try:
+            descriptor = os.memfd_create("intaglio", os.MFD_CLOEXEC)
             os.ftruncate(descriptor, nbytes)
             return cls._map(descriptor)
         except OSError as error:
-            os.close(descriptor)
+            if descriptor >= 0:
+                os.close(descriptor)
+            if error.errno == errno.EMFILE:
+                raise OSError(
+                    error.errno,
+                    f"{error.strerror}: shared memory takes a descriptor for each large tensor;"
+                    " share a module as a whole, or allow more (ulimit -n)",
+                ) from None
             raise MemoryError(f"no {nbytes} bytes of shared memory: {error.strerror}") from None
 
     @classmethod
@@ -54,18 +67,28 @@ class Segment(mmap.mmap):
         about = os.fstat(descriptor)
         found = _known.get((about.st_dev, about.st_ino))
         if found is None:
-            return cls._map(descriptor)
+            try:
+                return cls._map(descriptor)
+            except OSError:
+                os.close(descriptor)
+                raise
         os.close(descriptor)
         return found
 
     @classmethod
     def _map(cls, descriptor: int) -> Self:
         about = os.fstat(descriptor)
-        made = super().__new__(cls, descriptor, about.st_size)
-        made.descriptor, made.nbytes = descriptor, about.st_size
-        made.identity = (about.st_dev, about.st_ino)
-        _known[made.identity] = made
-        weakref.finalize(made, os.close, descriptor)
+        identity = (about.st_dev, about.st_ino)
+        following = _next_descriptor(descriptor)
+        made = super().__new__(cls, descriptor, about.st_size, **_OPTIONS)
+        if not _OPTIONS and _is_of(following, identity):  # the one that `mmap` took, and closes
+            os.close(descriptor)
+            made.descriptor = following
+        else:
+            made.descriptor = descriptor
+            weakref.finalize(made, os.close, descriptor)
+        made.nbytes, made.identity = about.st_size, identity
+        _known[identity] = made
         return made
 
     def array(self, dtype: np.dtype[Any], shape: Sequence[int], offset: int = 0) -> Array:
@@ -80,6 +103,22 @@ class Segment(mmap.mmap):
     def adopt_sent(sent: Any) -> Segment:
         """The segment that another process sent."""
         return Segment.adopt(sent.detach())
+
+
+def _next_descriptor(descriptor: int) -> int:
+    """The number that the next descriptor will have, unless another thread takes it."""
+    free = os.dup(descriptor)
+    os.close(free)
+    return free
+
+
+def _is_of(descriptor: int, identity: tuple[int, int]) -> bool:
+    """Whether this is a descriptor of the segment of this identity."""
+    try:
+        about = os.fstat(descriptor)
+    except OSError:
+        return False
+    return (about.st_dev, about.st_ino) == identity
 
 
 def find_segment(identity: tuple[int, int]) -> Segment | None:

@@ -99,16 +99,22 @@ class Channel:
 
     def _wait(self, seconds: float) -> bool:
         """Wait until there is something to read, or something was sent; whether it was so."""
-        watched = select.POLLIN if self.flush() else select.POLLIN | select.POLLOUT
-        self._poll.modify(self.socket, watched)
-        came = self._poll.poll(max(seconds, 0) * 1000)
-        self.flush()
+        try:
+            self._poll.modify(self.socket, self.awaited())
+            came = self._poll.poll(max(seconds, 0) * 1000)
+            self.flush()
+        except OSError as error:  # the other end went while something was on its way to it
+            raise EOFError from error
         return bool(came)
+
+    def awaited(self) -> int:
+        """What to poll the socket for: something to read, and room while not all is sent."""
+        return select.POLLIN if self.flush() else select.POLLIN | select.POLLOUT
 
     def _read(self) -> bool:
         """Take in what has come; whether there was anything."""
         try:
-            data, carried, _, _ = self.socket.recvmsg(_CHUNK, _ROOM, socket.MSG_CMSG_CLOEXEC)
+            data, carried, flags, _ = self.socket.recvmsg(_CHUNK, _ROOM, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -116,6 +122,11 @@ class Channel:
         for level, kind, content in carried:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 self._arrived.extend(struct.unpack(f"{len(content) // 4}i", content))
+        if flags & socket.MSG_CTRUNC:
+            raise LoadingError(
+                "a segment of shared memory got lost on its way: this process may open no more"
+                " files (ulimit -n)"
+            )
         if not data:
             raise EOFError
         self._inbox += data
@@ -132,11 +143,6 @@ class Channel:
         payload, descriptor = bytes(inbox[_HEAD.size : end]), -1
         del inbox[:end]
         if kind & _WITH_DESCRIPTOR:
-            if not self._arrived:
-                raise LoadingError(
-                    "a segment of shared memory got lost on its way: this process may open no more"
-                    " files (ulimit -n)"
-                )
             kind, descriptor = kind & ~_WITH_DESCRIPTOR, self._arrived.popleft()
         return Message(kind, number, payload, descriptor)
 

@@ -203,16 +203,21 @@ class Pool:
         """The next message of any of the workers."""
         deadline = time.monotonic() + self.timeout if self.timeout else float("inf")
         poll = select.poll()
-        for member in members:
-            poll.register(member.channel.socket, select.POLLIN)
         while True:
             for member in members:
                 message = self._receive(member, 0)
                 if message is not None:
                     return member, message
+                poll.register(member.channel.socket, self._awaited(member))
             if not poll.poll(max(0, min(_LOOK, deadline - time.monotonic())) * 1000):
                 for member in members:
                     self._look_after(member, deadline)
+
+    def _awaited(self, member: Member) -> int:
+        try:
+            return member.channel.awaited()
+        except OSError:
+            raise self._lost(member) from None
 
     def _settle(self) -> None:
         """Hear the last of a run that was left: workers skip its tasks, but for those at hand."""
@@ -227,6 +232,9 @@ class Pool:
             message = member.channel.receive(seconds)
         except EOFError:
             raise self._lost(member) from None
+        except LoadingError:
+            self.close()
+            raise
         member.owed -= message is not None
         return message
 

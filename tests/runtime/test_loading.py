@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import resource
 import signal
 import time
 
@@ -296,6 +297,28 @@ def test_messages_larger_than_a_socket_takes():
     text = "x" * (1 << 21)
     with Pool(Give(text), 2) as pool:
         assert list(pool.run([text] * 6)) == [text] * 6
+        began = time.monotonic()
+        assert list(pool.run([text] * 6, ordered=False)) == [text] * 6
+        assert time.monotonic() - began < 5, "seconds; 10 messages' parts wait for room"
+
+
+def test_no_room_for_descriptors_is_told():
+    """The batch is larger than its slot, and this process may take no descriptor of another."""
+    limits, opened = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    with Pool(Fill(), 1) as pool:
+        assert sizes_of(pool, [(1, 1)]) == [1]
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
+            with pytest.raises(OSError, match="Too many"):
+                while True:
+                    opened.append(os.dup(0))
+            with pytest.raises(LoadingError, match="ulimit -n"):
+                sizes_of(pool, [(FIRST_BYTES, 1)])
+            assert pool.closed
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_nothing_is_left_behind():

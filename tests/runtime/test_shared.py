@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -59,4 +60,29 @@ def test_no_descriptor_is_left_by_a_refused_size():
         Segment(1 << 62)
     with pytest.raises(ValueError):
         Segment(0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_segment_takes_one_descriptor():
+    before = len(os.listdir("/proc/self/fd"))
+    segments = [Segment(1 << 12) for _ in range(10)]
+    assert len(os.listdir("/proc/self/fd")) == before + 10
+    assert len({os.fstat(segment.descriptor).st_ino for segment in segments}) == 10
+    again = Segment.adopt(os.dup(segments[0].descriptor))
+    assert again is segments[0] and len(os.listdir("/proc/self/fd")) == before + 10
+    del segments, again
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_too_many_segments_are_refused_with_a_remedy():
+    limits, made = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    before = len(os.listdir("/proc/self/fd"))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
+        with pytest.raises(OSError, match="Too many open files.*ulimit -n"):
+            made += [Segment(1 << 12) for _ in range(600)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
