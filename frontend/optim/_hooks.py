@@ -27,20 +27,29 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
     return _added(_everywhere["step_post"], hook, False)
 
 
-def _added(hooks: Hooks, hook: Callable[..., Any], prepend: bool) -> RemovableHandle:
+def _added(
+    hooks: Hooks,
+    hook: Callable[..., Any],
+    prepend: bool,
+    changed: Callable[[], object] | None = None,
+) -> RemovableHandle:
     key = max(hooks, default=0) + 1
     hooks[key] = hook
     if prepend:
         others = [(k, h) for k, h in hooks.items() if k != key]
         hooks.clear()
         hooks.update([(key, hook), *others])
-    return RemovableHandle(hooks, key)
+    if changed is not None:
+        changed()
+    return RemovableHandle(hooks, key, changed)
 
 
 class Hooked:
     """The hooks of one optimizer. A subclass's own `step` is surrounded by them too."""
 
     _hooks: dict[str, Hooks]
+    _hook_changes: int | None
+    """How often hooks of the step were added or taken off, if ever: a compiled step looks at it."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -48,14 +57,17 @@ class Hooked:
         if step is not None and not hasattr(step, "surrounded"):
             cls.step = surrounded(step)  # type: ignore[attr-defined]  # every optimizer has one
 
+    def _hooks_changed(self) -> None:
+        self._hook_changes = (self._hook_changes or 0) + 1
+
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` before each step; it may return other (args,
         kwargs)."""
-        return _added(self._hooks["step_pre"], hook, False)
+        return _added(self._hooks["step_pre"], hook, False, self._hooks_changed)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` after each step."""
-        return _added(self._hooks["step_post"], hook, False)
+        return _added(self._hooks["step_post"], hook, False, self._hooks_changed)
 
     def register_state_dict_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False

@@ -53,7 +53,7 @@ class Optimizer(Hooked):
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         name = type(self).__name__
-        self._hooks = {event: {} for event in EVENTS}
+        self._hooks, self._hook_changes = {event: {} for event in EVENTS}, None
         self.defaults = dict(defaults)
         self.param_groups: list[ParameterGroup] = []
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
@@ -264,6 +264,7 @@ class Optimizer(Hooked):
     def choices(self) -> Iterator[tuple[dict[Any, Any], Any, Any, str]]:
         """The values that a traced step rests on: (dict, key, value, what it is)."""
         yield self.__dict__, "_layout", self._layout, "which parameters have stepped equally often"
+        yield self.__dict__, "_hook_changes", self._hook_changes, "the hooks of the step"
         yield from self._places_of_moments()
         for k, group in enumerate(self.param_groups):
             yield group, "params", group["params"], f"param_groups[{k}]['params']"
@@ -379,6 +380,7 @@ class Optimizer(Hooked):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
         self.__dict__.setdefault("_hooks", {event: {} for event in EVENTS})
+        self.__dict__.setdefault("_hook_changes", None)
         self._listen()
 
     def __repr__(self) -> str:

@@ -122,3 +122,25 @@ def test_a_parameter_that_goes_to_another_group_keeps_its_count() -> None:
     opt.param_groups[1]["params"].append(first)
     opt.step()
     assert [float(v["step"]) for v in opt.state_dict()["state"].values()] == [4.0, 4.0]
+
+
+def test_a_hook_that_is_added_is_called_by_compiled_steps() -> None:
+    p = ig.ones(2).requires_grad_()
+    opt = optim.SGD([p], lr=0.5)
+
+    @ig.jit
+    def step():
+        opt.zero_grad()
+        p.sum().backward()
+        opt.step()
+
+    def halve(*_):
+        p.grad.mul_(0.5)
+
+    step()
+    handle = opt.register_step_pre_hook(halve)
+    step()
+    assert p.tolist() == [0.25, 0.25]
+    handle.remove()
+    step()
+    assert p.tolist() == [-0.25, -0.25]
