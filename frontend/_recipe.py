@@ -63,16 +63,13 @@ def program(
     given `init` is refused, and without one the function is left out with a warning.
 
     Raises `ArgumentError` for arguments that do not go together."""
-    xs = _inputs(model, inputs)
-    ts = _targets(targets)
+    xs, ts = _inputs(model, inputs), _targets(targets)
     _check(xs, ts, targets, loss, optim, metrics, scheduler, schedule, clip_grad_norm, ema, init)
     parts = Recipe(
         model, _by_name(model, xs), tuple(xs), tuple(ts), loss, dict(metrics or {}), optim,
         train_metrics, scheduler, schedule, clip_grad_norm, ema,
     )  # fmt: skip
-    modes = [(m, bool(m.training)) for m in (model, ema) if m is not None]
-    made = Program()
-    made.name_states(parts.named_state())
+    made, modes = Program(), [(m, bool(m.training)) for m in (model, ema) if m is not None]
     try:
         _trace(made, parts, xs, ts)
         if optim is not None:
@@ -84,6 +81,7 @@ def program(
 
 
 def _trace(made: Program, parts: Recipe, xs: Mapping[str, Any], ts: Mapping[str, Any]) -> None:
+    made.name_states(parts.named_state())
     parts.served.eval()
     made.trace("forward", parts.forward(), **xs)
     if parts.loss is None:
