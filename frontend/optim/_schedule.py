@@ -256,11 +256,19 @@ class LRScheduler:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, here or in torch. The optimizer's rates are part of its
         own state."""
+        lists = {n: list(state_dict[n]) for n in ("base_lrs", "_last_lr") if n in state_dict}
+        for name, rates in lists.items():
+            known = len(self._numbers(name.removeprefix("_"))) or len(self.optimizer.param_groups)
+            if len(rates) != known:
+                raise ArgumentError(
+                    f"{type(self).__name__}.load_state_dict: {name} of {len(rates)} groups does not"
+                    f" fit {known}"
+                )
         for name, value in state_dict.items():
             if name in self._not_saved or name == "_get_lr_called_within_step":
                 continue
-            if name in ("base_lrs", "_last_lr"):
-                self._set_numbers(name.removeprefix("_"), list(value))
+            if name in lists:
+                self._set_numbers(name.removeprefix("_"), lists[name])
             else:
                 setattr(self, name, value)
 

@@ -63,13 +63,13 @@ class _OfSeveral(LRScheduler):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, here or in torch."""
-        super().load_state_dict(state_dict)
         parts = state_dict["_schedulers"]
         if len(parts) != len(self._schedulers):
             raise ArgumentError(
                 f"{type(self).__name__}.load_state_dict: {len(parts)} schedules do not fit"
                 f" {len(self._schedulers)}"
             )
+        super().load_state_dict(state_dict)
         for own, given in zip(self._schedulers, parts, strict=True):
             own.load_state_dict(given)
 

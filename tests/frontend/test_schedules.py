@@ -294,3 +294,28 @@ def test_the_rate_of_averaging_traces():
         swa_utils.SWALR(made(), 0.1, anneal_epochs=-1)
     with pytest.raises(ig.ArgumentError, match="decay"):
         swa_utils.get_ema_avg_fn(2.0)
+
+
+def test_the_state_of_another_number_of_groups_is_refused_whole():
+    def of(count):
+        ps = [ig.ones(1).requires_grad_() for _ in range(count)]
+        opt = optim.SGD([{"params": [p]} for p in ps], lr=0.1)
+        return lr_scheduler.StepLR(opt, 2), opt
+
+    one, two = of(1)[0], of(2)[0]
+    two.step()
+    before, names = one.state_dict(), [n for n, _, _ in one.named_state()]
+    with pytest.raises(ig.Error, match="base_lrs of 2 groups does not fit 1"):
+        one.load_state_dict(two.state_dict())
+    assert one.state_dict() == before
+    assert [n for n, _, _ in one.named_state()] == names
+
+
+def test_another_number_of_schedules_is_refused_whole():
+    opt = made()
+    chained = lr_scheduler.ChainedScheduler([lr_scheduler.StepLR(opt, 2)])
+    wrong = chained.state_dict() | {"_schedulers": [], "last_epoch": 7, "other": 1}
+    before = chained.state_dict()
+    with pytest.raises(ig.Error, match="0 schedules do not fit 1"):
+        chained.load_state_dict(wrong)
+    assert chained.state_dict() == before
