@@ -20,7 +20,7 @@ from intaglio._functions_join import stack
 from intaglio._places import to_host
 from intaglio._promote import get_default_dtype, promote_types
 from intaglio.compiler.dtypes import dtype_of
-from intaglio.compiler.errors import ArgumentError, DTypeError, ShapeError
+from intaglio.compiler.errors import ArgumentError, DTypeError, GradientError, ShapeError
 from intaglio.data._datasets import Rows
 
 Array = np.ndarray[Any, Any]
@@ -41,8 +41,9 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 def collate_arrays(batch: Sequence[Any], out: Allocate = np.empty) -> Any:
     """The same with NumPy arrays in the place of tensors. `out(shape, dtype)` gives the memory of
-    each of them."""
+    each of them. Raises `GradientError` for tensors that require grad."""
     if isinstance(batch, Rows):
+        _check_plain(batch.columns)
         return [_placed(to_host(column._data), out) for column in batch.columns]
     return _collate(batch, lambda values: _stacked(values, out))
 
@@ -134,6 +135,7 @@ def _stacked(values: Sequence[Any], out: Allocate) -> Array:
     if isinstance(first, np.ndarray):
         return _joined(values, out)
     if isinstance(first, Tensor):
+        _check_plain(values)
         arrays = [x._data for x in values]
         plain = {type(array) for array in arrays} == {np.ndarray}
         return _joined(arrays if plain else [to_host(array) for array in arrays], out)
@@ -143,6 +145,14 @@ def _stacked(values: Sequence[Any], out: Allocate) -> Array:
     if made.dtype == np.float64 and isinstance(first, int):  # ints and floats
         made = made.astype(get_default_dtype().numpy)
     return _placed(made, out)
+
+
+def _check_plain(tensors: Sequence[Tensor]) -> None:
+    if True in {x.requires_grad for x in tensors}:
+        raise GradientError(
+            "collate: an example holds a tensor that requires grad, and its derivative can't leave"
+            " the worker: detach() it"
+        )
 
 
 def _joined(arrays: Sequence[Array], out: Allocate) -> Array:

@@ -85,11 +85,22 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
     def __getitems__(self, indices: Sequence[int]) -> Rows:
         """The rows of these numbers."""
-        chosen = np.asarray(indices, np.int64)
+        chosen = row_numbers(indices)
         return Rows(tuple(_gather(tensor, chosen) for tensor in self.tensors))
 
     def __len__(self) -> int:
         return len(self.tensors[0])
+
+
+def row_numbers(indices: Sequence[int]) -> np.ndarray[Any, Any]:
+    """The numbers of rows as an array, i64[n]; an error for what is no whole number."""
+    found = np.asarray(indices)
+    if found.dtype.kind not in "iu" and found.size:
+        raise IndexError(
+            f"TensorDataset: rows have whole numbers; the sampler gives {found.dtype} such as"
+            f" {indices[0]!r}"
+        )
+    return found.astype(np.int64, copy=False)
 
 
 def _gather(tensor: Tensor, rows: np.ndarray[Any, Any]) -> Tensor:

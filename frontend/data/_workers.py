@@ -15,7 +15,13 @@ from intaglio._modes import modes
 from intaglio._places import to_host
 from intaglio.compiler.errors import GradientError, IndexError
 from intaglio.data._collate import collate_arrays, default_collate
-from intaglio.data._datasets import ConcatDataset, StackDataset, Subset, TensorDataset
+from intaglio.data._datasets import (
+    ConcatDataset,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    row_numbers,
+)
 from intaglio.data._seeds import batch_seed, seed_all, seeded
 from intaglio.runtime.loading import Exhausted, Fetcher, Room
 from intaglio.runtime.loading.fetching import listed
@@ -68,20 +74,21 @@ class _Gather:
 
     @classmethod
     def of(cls, dataset: Any) -> _Gather | None:
-        """For a dataset that is just that, on the CPU."""
+        """For a dataset that is just that, on the CPU and without a derivative."""
         chosen = []
         while type(dataset) is Subset:
             chosen.append(np.asarray(dataset.indices, np.int64))
             dataset = dataset.dataset
         if type(dataset) is not TensorDataset:
             return None
-        columns = [tensor._data for tensor in dataset.tensors]
+        columns = [tensor._data for tensor in dataset.tensors if not tensor.requires_grad]
         plain = all(isinstance(column, np.ndarray) for column in columns)
+        plain &= len(columns) == len(dataset.tensors)
         return cls(columns, chosen) if plain else None
 
     def __call__(self, wanted: Sequence[int], room: Room) -> list[Array]:
         """The rows of these numbers, negative ones counted from the end."""
-        rows = np.asarray(wanted, np.int64)
+        rows = row_numbers(wanted)
         for chosen in self._chosen:
             rows = chosen[rows]
         size = len(self._columns[0])

@@ -178,6 +178,8 @@ def _move(tensor: Tensor, spans: Sequence[_Span], targets: Sequence[tuple[Segmen
 
 def _looking_at(spans: Sequence[_Span]) -> list[Tensor]:
     """All tensors of this process whose elements lie in the spans."""
+    if gc.get_freeze_count():
+        gc.unfreeze()  # it tells of no object that is frozen
     return [
         thing
         for thing in gc.get_objects()

@@ -276,6 +276,11 @@ def test_gradients_stay_where_they_are():
     assert batch.requires_grad and batch.tolist() == [1, 1, 1]
     with pytest.raises(ig.Error, match=r"detach\(\)"):
         list(DataLoader([0], 1, collate_fn=lambda _: leaf * 2, num_workers=1))
+    for dataset in (TensorDataset(leaf), [leaf]):
+        (batch,) = next(iter(DataLoader(dataset, 1)))
+        assert batch.requires_grad
+        with pytest.raises(ig.Error, match=r"detach\(\)"):
+            list(DataLoader(dataset, 1, num_workers=1))
 
 
 def test_compiled_models_run_in_forked_workers():

@@ -92,6 +92,9 @@ def test_tensor_dataset_refuses() -> None:
         TensorDataset(np.zeros(3))  # type: ignore[arg-type]
     with pytest.raises(IndexError):
         table().__getitems__([6])
+    for odd in ([1.5], [True, False], ["1"]):
+        with pytest.raises(ig.IndexError, match="whole numbers"):
+            table().__getitems__(odd)  # type: ignore[arg-type]
 
 
 def test_subset_reaches_through_to_the_gather() -> None:

@@ -69,6 +69,19 @@ def test_views_follow_into_shared_memory() -> None:
     assert (row.stride(), column.stride()) == ((1,), (4,))
 
 
+def test_frozen_tensors_are_shared_too() -> None:
+    """`gc.freeze()`, as is called before a fork, hides objects from the collector's list."""
+    x = ig.zeros(4)
+    part = x[1:]
+    gc.freeze()
+    try:
+        part.share_memory_()
+    finally:
+        gc.unfreeze()
+    x[2] = 5
+    assert x.is_shared() and part.is_shared() and part[1].item() == 5
+
+
 def test_what_can_be_shared() -> None:
     for x in (
         ig.tensor(3.5),
