@@ -46,5 +46,9 @@ def check_writable(path: str) -> None:
     if is_special(path):
         raise OSError(errno.EEXIST, "there is something that is not a file", path)
     folder = os.path.dirname(os.path.abspath(path))
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        error.filename = path  # it names a temporary file
+        raise

@@ -97,8 +97,12 @@ class Trainer:
 
             tell(
                 f"stopped early after epoch {at.epoch}: {safe(watch.name)} has not become better "
-                f"in {watch.waited} evaluations; the best is {show_number(watch.best)} in epoch "
-                f"{watch.best_epoch}"
+                f"in {watch.waited} evaluations; "
+                + (
+                    f"the best is {show_number(watch.best)} in epoch {watch.best_epoch}"
+                    if watch.best_epoch
+                    else "it never was a number, so there is no best epoch"
+                )
             )
         elif most.epochs is not None and at.epoch >= most.epochs:
             tell(f"{at.epoch} of {most.epochs} epochs are done already")

@@ -37,6 +37,10 @@ _FEW: Final = 4
 """Batches ahead up to which each one done is replaced at once."""
 _LOOK: Final = 0.5
 """Seconds after which the main process looks whether the worker it waits for still lives."""
+_HINTS: Final = {
+    signal.SIGKILL: "; the system may have been out of memory",
+    signal.SIGBUS: "; a file that it reads through a mapping may have been cut off meanwhile",
+}
 _PATIENCE: Final = 5.0
 """Seconds that workers have to end by themselves."""
 
@@ -260,7 +264,7 @@ class Pool:
         else:
             how = f"exited with code {code}"
         self.close()
-        hint = "; the system may have been out of memory" if code == -signal.SIGKILL else ""
+        hint = _HINTS.get(-code, "") if code is not None else ""
         return LoadingError(f"loader worker {member.number} (pid {pid}) {how}{hint}")
 
     def _note(self, member: Member, message: Message) -> None:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def drained(batches: Any) -> list[Any]:
         except StopIteration:
             return found
         except (ValueError, KeyError) as error:
-            found.append((type(error), str(error).partition("at sample ")[2].split()[:1]))
+            found.append((type(error), re.findall(r"bad \d+", str(error))[-1:]))
 
 
 def drawn_dataset(draw: random.Random, size: int) -> Any:

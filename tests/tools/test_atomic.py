@@ -35,7 +35,8 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
     for path in ("/dev/null", str(tmp_path)):
         with pytest.raises(OSError, match="not a file"):
             check_writable(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as missing:
         check_writable(str(tmp_path / "no" / "a"))
+    assert missing.value.filename == str(tmp_path / "no" / "a")
     check_writable(str(tmp_path / "a"))
     assert os.listdir(tmp_path) == []

@@ -124,6 +124,8 @@ def test_the_best_epoch_is_kept_and_the_run_ends_early(files: Path, tmp_path: Pa
     assert "stopped early after epoch 3: eval.loss has not become better in 2" in done.err
     assert "in epoch 1" in done.err
     assert (tmp_path / "best.ig").read_bytes() == (tmp_path / "once.ig").read_bytes()
+    never = train(files, "small.ig", tmp_path / "nan.ig", "--set", "optim.lr=nan", *stop)
+    assert "it never was a number" in never.err
     again = resume(files, tmp_path / "out.ig", *stop)
     assert (again.code, again.out) == (0, "")
     assert "stopped early after epoch 3" in again.err
