@@ -166,7 +166,9 @@ def call_in_batches(
         return call_leaves(function, leaves)
     if cuts.axis is None:
         raise DataError(f"{function.name} has no argument with rows, so no batches can be made")
-    size = cuts.choose(None if size is None else min(size, max(cuts.examples, 1)), cuts.low)
+    if not cuts.examples:
+        return call_leaves(function, leaves)
+    size = cuts.choose(None if size is None else min(size, cuts.examples), cuts.low)
     if cuts.dropped(size):
         raise DataError(
             f"{cuts.examples} rows do not make whole batches: {function.name} takes "

@@ -88,6 +88,15 @@ def test_batches_give_the_same_rows(model: Path, tmp_path: Path) -> None:
     assert np.array_equal(made[0], made[2])
 
 
+@pytest.mark.parametrize("name", ["forward", "eval"])
+def test_no_rows_are_the_same_with_and_without_batches(
+    name: str, model: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "none.npz", **{n: a[:0] for n, a in programs.data().items()})
+    words = ("run", model, "--function", name, "--data", tmp_path / "none.npz")
+    assert here(*words, "--batch", 7) == here(*words)
+
+
 def test_numbers_are_averaged_and_other_results_without_rows_refused(
     model: Path, tmp_path: Path
 ) -> None:
