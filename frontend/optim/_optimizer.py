@@ -17,6 +17,7 @@ from intaglio._modes import modes
 from intaglio._places import copied
 from intaglio._tensor import Tensor
 from intaglio.compiler.errors import ArgumentError
+from intaglio.nn._uninitialized import is_uninitialized
 from intaglio.optim._compiled import WARM, CompiledStep, may_compile
 from intaglio.optim._groups import ParameterGroup, checked_parameters
 from intaglio.optim._hooks import EVENTS, Hooked, surrounded
@@ -96,6 +97,10 @@ class Optimizer(Hooked):
         """`update` along the gradient, or against it with `maximize`."""
         return self.update(p, -g if group.get("maximize") else g, moments, group, step)
 
+    def _first_moments(self, parameter: Tensor, group: ParameterGroup) -> Moments:
+        """New moments; none as long as the parameter has no shape."""
+        return {} if is_uninitialized(parameter) else self.moments(parameter, group)
+
     # ------------------------------------------------------------------------------ the public part
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
@@ -116,7 +121,7 @@ class Optimizer(Hooked):
         group = ParameterGroup(parameters, options, self.switches, self.constants)
         self.param_groups.append(group)
         for parameter in parameters:
-            self.state[parameter].update(self.moments(parameter, group))
+            self.state[parameter].update(self._first_moments(parameter, group))
         self._cohorts.append([Cohort(ig.zeros((), dtype=ig.float64), parameters)])
         self._layout += 1
         self._listen()
@@ -200,6 +205,7 @@ class Optimizer(Hooked):
             held = {id(p) for cohort in cohorts for p in cohort.parameters}
             wanted = {id(p): p for p in group["params"]}
             fresh = [p for i, p in wanted.items() if i not in held or not self.state.get(p)]
+            fresh = [p for p in fresh if id(p) not in held or not is_uninitialized(p)]
             if held == wanted.keys() and not (fresh and self.moments(fresh[0], group)):
                 continue
             begun: dict[int, Cohort] = {}
@@ -207,7 +213,7 @@ class Optimizer(Hooked):
                 moved = id(parameter) not in held and bool(self.state.get(parameter))
                 step = counts.get(id(parameter)) if moved else None
                 if not moved:
-                    self.state[parameter].update(self.moments(parameter, group))
+                    self.state[parameter].update(self._first_moments(parameter, group))
                 if id(step) not in begun:
                     start = ig.zeros((), dtype=ig.float64) if step is None else _copied_now(step)
                     begun[id(step)] = Cohort(start, [])
@@ -237,7 +243,7 @@ class Optimizer(Hooked):
                     moments = self.state[parameter]
                     if not self._has_update():
                         moments.clear()
-                    for name, initial in self.moments(parameter, group).items():
+                    for name, initial in self._first_moments(parameter, group).items():
                         moments[name].copy_(initial)
 
     def named_state(self) -> Iterator[tuple[str, Tensor, str]]:
@@ -332,7 +338,7 @@ class Optimizer(Hooked):
         group = self.param_groups[k]
         steps: dict[Tensor, float] = {}
         for parameter, saved in zip(group["params"], values, strict=True):
-            own, initial = self.state[parameter], self.moments(parameter, group)
+            own, initial = self.state[parameter], self._first_moments(parameter, group)
             for name, start in initial.items():
                 given = saved.get(name)
                 own[name].copy_(start if given is None else as_tensor(given))
@@ -371,7 +377,7 @@ class Optimizer(Hooked):
         """Make the moments that options need which have changed."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                for name, tensor in self.moments(parameter, group).items():
+                for name, tensor in self._first_moments(parameter, group).items():
                     self.state[parameter].setdefault(name, tensor)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def checked(optimizer: Optimizer, state_dict: Saved) -> tuple[list[Saved], list[
         for k, (parameter, saved) in enumerate(zip(group["params"], parts, strict=True)):
             own = optimizer.state[parameter]
             if changed is not None:
-                own = {**own, **optimizer.moments(parameter, changed)}
+                own = {**own, **optimizer._first_moments(parameter, changed)}
             for key, tensor in own.items():
                 given = saved.get(key)
                 if isinstance(tensor, Tensor) and given is not None:

@@ -144,3 +144,23 @@ def test_a_hook_that_is_added_is_called_by_compiled_steps() -> None:
     handle.remove()
     step()
     assert p.tolist() == [-0.25, -0.25]
+
+
+def test_parameters_that_get_their_shape_later() -> None:
+    ig.manual_seed(0)
+    model = nn.Sequential(nn.LazyLinear(4), nn.Tanh(), nn.LazyLinear(2))
+    opt = optim.Adam(model.parameters(), lr=0.1)
+    assert not [n for n, _, _ in opt.named_state() if "state" in n]
+    x = ig.ones(3, 5)
+    model(x)
+    usual = [nn.Parameter(p.detach().clone()) for p in model.parameters()]
+    other = optim.Adam(usual, lr=0.1)
+    for _ in range(2):
+        opt.zero_grad()
+        model(x).square().mean().backward()
+        for p, q in zip(model.parameters(), usual, strict=True):
+            q.grad = p.grad
+        opt.step()
+        other.step()
+    for p, q in zip(model.parameters(), usual, strict=True):
+        assert p.tolist() == q.tolist()
