@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import intaglio as ig
@@ -39,8 +40,8 @@ class _Loading(threading.local):
     """What the load that runs in this thread does with a value that fits."""
 
     only_compare = False
-    written: list[tuple[Tensor, Tensor]] | None = None
-    """Tensors with what they held before, to undo a load that fails."""
+    undo: list[Callable[[], object]] | None = None
+    """What undoes a load that fails, write by write."""
 
 
 _loading: Final = _Loading()
@@ -226,20 +227,21 @@ class ModuleState:
             self._assign_impl(name, tensor, given)
         else:
             with ig.no_grad():
-                if _loading.written is not None:
-                    _loading.written.append((tensor, tensor.detach().clone()))
+                if _loading.undo is not None:
+                    _loading.undo.append(partial(tensor.copy_, tensor.detach().clone()))
                 tensor.copy_(given)
 
     def _assign_impl(self, name: str, before: Tensor, given: Tensor) -> None:
         """Let the given tensor itself be the parameter or buffer."""
+        registry: Any = self._parameters if isinstance(before, Parameter) else self._buffers
+        if _loading.undo is not None:
+            _loading.undo.append(partial(registry.__setitem__, name, before))
         if isinstance(before, Parameter):
             made = given
             if not isinstance(made, Parameter):
                 made = Parameter(given.detach(), requires_grad=before.requires_grad)
-            made.requires_grad_(before.requires_grad)
-            self._parameters[name] = made
-        else:
-            self._buffers[name] = given
+            given = made.requires_grad_(before.requires_grad)
+        registry[name] = given
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -269,18 +271,18 @@ class ModuleState:
     ) -> IncompatibleKeys:
         keys, errors = IncompatibleKeys([], []), list[str]()
         about = getattr(state_dict, "_metadata", None) or {}
-        outer = (_loading.only_compare, _loading.written)
-        _loading.only_compare, _loading.written = only_compare, [] if undo else None
+        outer = (_loading.only_compare, _loading.undo)
+        _loading.only_compare, _loading.undo = only_compare, [] if undo else None
         try:
             _load_below(self, dict(state_dict), "", about, assign, keys, errors)
             _refuse(self, keys, errors, strict)
         except BaseException:
-            for tensor, before in reversed(_loading.written or ()):
-                with ig.no_grad():
-                    tensor.copy_(before)
+            with ig.no_grad():
+                for undone in reversed(_loading.undo or ()):
+                    undone()
             raise
         finally:
-            _loading.only_compare, _loading.written = outer
+            _loading.only_compare, _loading.undo = outer
         if not strict and not only_compare:
             return IncompatibleKeys(list(dict.fromkeys(keys[0])), list(dict.fromkeys(keys[1])))
         return keys

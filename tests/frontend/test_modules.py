@@ -303,3 +303,18 @@ def test_common_private_names_are_free_for_models():
     other.load_state_dict(one.state_dict())
     x = ig.randn(3, 2)
     assert (one(x) == other(x)).all()
+
+
+def test_what_was_assigned_is_put_back_when_a_hook_refuses():
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    held = [*model.parameters(), *model.buffers()]
+
+    def refuse(module, keys):
+        raise ValueError("late")
+
+    model[1].register_load_state_dict_post_hook(refuse)
+    state = {name: ig.ones_like(t) for name, t in model.state_dict().items()}
+    with pytest.raises(ValueError, match="late"):
+        model.load_state_dict(state, assign=True)
+    now = [*model.parameters(), *model.buffers()]
+    assert all(a is b for a, b in zip(held, now, strict=True))
