@@ -181,8 +181,10 @@ def _scaled(input: Any, other: Any, alpha: Any) -> Any:
     return mul(cast(other, wide), alpha)
 
 
-def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input + alpha * other."""
+def add(input: Any, other: Any, *former: Any, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input + alpha * other. torch's former order, (input, alpha, other), is understood."""
+    if former:
+        (alpha, other) = (other, *former)
     if isinstance(alpha, Tensor) or alpha != 1:
         other = _scaled(input, other, alpha)
     a, b = input, other
@@ -192,8 +194,10 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     return made if out is None else into(out, made)
 
 
-def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input - alpha * other."""
+def sub(input: Any, other: Any, *former: Any, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input - alpha * other. torch's former order, (input, alpha, other), is understood."""
+    if former:
+        (alpha, other) = (other, *former)
     if isinstance(alpha, Tensor) or alpha != 1:
         other = _scaled(input, other, alpha)
     a, b = input, other
@@ -452,8 +456,11 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 
 
 @rounded_once
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-    """input + value * tensor1 * tensor2."""
+def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *former: Tensor, value: Any = 1) -> Tensor:
+    """input + value * tensor1 * tensor2. torch's former order of arguments, (input, value, tensor1,
+    tensor2), is understood."""
+    if former:
+        (value, tensor1, tensor2) = (tensor1, tensor2, *former)
     product = mul(tensor1, tensor2)
     return add(
         input, product if not isinstance(value, Tensor) and value == 1 else mul(product, value)
@@ -461,8 +468,11 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 
 
 @rounded_once
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-    """input + value * tensor1 / tensor2."""
+def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *former: Tensor, value: Any = 1) -> Tensor:
+    """input + value * tensor1 / tensor2. torch's former order of arguments, (input, value, tensor1,
+    tensor2), is understood."""
+    if former:
+        (value, tensor1, tensor2) = (tensor1, tensor2, *former)
     quotient = div(tensor1, tensor2)
     return add(
         input, quotient if not isinstance(value, Tensor) and value == 1 else mul(quotient, value)

@@ -3,6 +3,7 @@ then accumulate in f32 by themselves, and bf16 needs no scaling of the loss."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,9 +12,20 @@ from intaglio.compiler.errors import ArgumentError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _is_off(name: str, device: Any) -> bool:
+    """Whether it is for CUDA and there is none; says so."""
+    from intaglio.runtime.device.driver import is_available
+
+    if str(device).partition(":")[0] != "cuda" or is_available():
+        return False
+    warnings.warn(f"{name}: there is no CUDA device, so it does nothing", stacklevel=3)
+    return True
+
+
 class autocast:
     """A context and decorator that does nothing, for scripts that switch it off: `autocast("cuda",
-    enabled=False)`. Raises `ArgumentError` when enabled."""
+    enabled=False)`. For CUDA it is off, with a warning, where there is no such device, as in torch.
+    Raises `ArgumentError` when enabled."""
 
     def __init__(
         self,
@@ -22,7 +34,7 @@ class autocast:
         enabled: bool = True,
         cache_enabled: bool | None = None,
     ) -> None:
-        if enabled:
+        if enabled and not _is_off("autocast", device_type):
             raise ArgumentError(
                 "autocast: ops are not cast by a mode; convert the model, model.to(bfloat16), and"
                 " its inputs (sums are kept in f32), or pass enabled=False"
@@ -40,10 +52,11 @@ class autocast:
 
 class GradScaler:
     """A scaler that is switched off: `scale` gives back what it gets, and `step` steps. Raises
-    `ArgumentError` when enabled: bf16 has the range of f32 and needs no scaling."""
+    `ArgumentError` when enabled: bf16 has the range of f32 and needs no scaling. For CUDA it is
+    off, with a warning, where there is no such device, as in torch."""
 
     def __init__(self, device: str = "cuda", *_: Any, enabled: bool = True, **__: Any) -> None:
-        if enabled:
+        if enabled and not _is_off("GradScaler", device):
             raise ArgumentError(
                 "GradScaler: losses are not scaled; train in bfloat16, whose range is that of"
                 " float32, or pass enabled=False"

@@ -3,6 +3,7 @@ effect on results, and questions are answered with what is there."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 from intaglio.compiler.errors import ArgumentError
@@ -36,6 +37,7 @@ cudnn: Final = Switches(
     "cudnn", enabled=False, benchmark=False, deterministic=True, allow_tf32=False,
     benchmark_limit=None,
 )  # fmt: skip
+sys.modules[f"{__name__}.cudnn"] = cudnn  # type: ignore[assignment]  # `import ...backends.cudnn`
 mkldnn: Final = Switches("mkldnn", enabled=False, deterministic=True, allow_tf32=False)
 mkl: Final = Switches("mkl")
 openmp: Final = Switches("openmp")

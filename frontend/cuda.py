@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
+from intaglio import _cuda_amp as amp
 from intaglio.compiler.errors import DeviceError
 from intaglio.runtime.device.driver import find_driver, is_available as is_available
 
 if TYPE_CHECKING:
     from intaglio.runtime.device.device import Device
+
+
+sys.modules[f"{__name__}.amp"] = amp  # for `from intaglio.cuda.amp import autocast`
 
 
 def device_count() -> int:
@@ -41,6 +46,14 @@ def synchronize(device: Any = None) -> None:
     _device(device).synchronize()
 
 
+def manual_seed(seed: int) -> None:
+    """Nothing: every device draws from one stream of random numbers, that of
+    `intaglio.manual_seed`."""
+
+
+manual_seed_all = manual_seed
+
+
 def memory_allocated(device: Any = None) -> int:
     """Bytes of a device's memory that tensors and running functions hold."""
     return _device(device).statistics().allocated
@@ -64,5 +77,6 @@ def set_memory_limit(size: int | str | None, device: Any = None) -> None:
 
 
 def empty_cache(device: Any = None) -> None:
-    """Give memory that is not in use back to the driver."""
-    _device(device).empty_cache()
+    """Give memory that is not in use back to the driver, if there is one."""
+    if device_count():
+        _device(device).empty_cache()

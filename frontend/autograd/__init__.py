@@ -23,7 +23,21 @@ __all__ = [
 ]  # fmt: skip
 
 GradcheckError = GradientError
-Variable = Tensor
+
+
+class _OfTensors(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Tensor)
+
+
+class Variable(metaclass=_OfTensors):
+    """torch's former name of a tensor that has a derivative: `Variable(x, requires_grad=True)` is a
+    tensor with x's memory. Every tensor is an instance of it."""
+
+    def __new__(cls, data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Any:
+        if not isinstance(data, Tensor):
+            raise ArgumentError(f"Variable: a tensor is wanted, not {type(data).__name__}")
+        return data.detach().requires_grad_(requires_grad)
 
 
 def backward(

@@ -1,7 +1,7 @@
 """Layers, losses and containers with torch's names: what a model is put together from."""
 
 from intaglio._tensor import Parameter
-from intaglio.nn import functional, init, utils
+from intaglio.nn import functional, init, modules, parallel, parameter, utils
 from intaglio.nn._activations import (
     CELU,
     ELU,
@@ -212,6 +212,7 @@ __all__ = [
     "TransformerEncoderLayer", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "Unflatten",
     "Unfold", "UninitializedBuffer", "UninitializedParameter", "Upsample", "UpsamplingBilinear2d",
     "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "init",
+    "modules", "parallel", "parameter",
     "register_module_forward_hook", "register_module_forward_pre_hook",
     "register_module_full_backward_hook", "register_module_full_backward_pre_hook", "summary",
     "utils",

@@ -109,13 +109,25 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """-(t log p + (1 - t) log(1 - p)) for probabilities p; the logarithms are kept above -100."""
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p; the logarithms are kept above -100.
+
+    Eagerly what is no probability raises `ArgumentError`; a compiled function gives NaN."""
     how = reduction_of(reduction, size_average, reduce)
     _same_shape("binary_cross_entropy", input, target)
+    if not ig.is_tracing():
+        _check_probabilities(input.detach())
     with entered("binary_cross_entropy"):
         yes, no = ig.log(input).clamp(min=-100.0), ig.log1p(-input).clamp(min=-100.0)
         loss = -(target * yes + (1.0 - target) * no)
         return reduced(loss if weight is None else loss * weight, how)
+
+
+def _check_probabilities(p: Tensor) -> None:
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ArgumentError(
+            f"binary_cross_entropy: {p._kind} has elements that are not between 0 and 1; of scores"
+            " take binary_cross_entropy_with_logits"
+        )
 
 
 def _same_shape(name: str, input: Tensor, target: Tensor) -> None:

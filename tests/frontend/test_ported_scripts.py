@@ -203,3 +203,95 @@ def test_one_hot_looks_at_classes_when_compiled() -> None:
     assert encode(ig.tensor([[0, 2]])).tolist() == [[[1, 0, 0], [0, 0, 1]]]
     with pytest.raises(IndexError, match="index 3 is out of range"):
         encode(ig.tensor([[0, 3]]))
+
+
+IMPORTS = """
+import intaglio.backends.cudnn as cudnn
+import intaglio.nn.modules.utils
+from intaglio.cuda.amp import GradScaler, autocast
+from intaglio.nn.modules import Linear
+from intaglio.nn.modules.batchnorm import _BatchNorm
+from intaglio.nn.modules.conv import Conv2d, _ConvNd
+from intaglio.nn.modules.loss import CrossEntropyLoss, _Loss
+from intaglio.nn.modules.module import Module
+from intaglio.nn.modules.transformer import _get_clones
+from intaglio.nn.modules.utils import _pair
+from intaglio.nn.parallel import DataParallel
+from intaglio.nn.parameter import Parameter
+"""
+
+
+def test_imports_from_torchs_files() -> None:
+    found: dict[str, Any] = {}
+    exec(IMPORTS, found)  # noqa: S102  # the lines above
+    assert found["Linear"] is nn.Linear and found["Parameter"] is nn.Parameter
+    assert isinstance(nn.BatchNorm2d(3), nn.modules.batchnorm._BatchNorm)
+    assert isinstance(nn.Conv1d(1, 1, 1), found["_ConvNd"]) and found["Conv2d"] is nn.Conv2d
+    assert not isinstance(nn.Linear(1, 1), (found["_BatchNorm"], found["_Loss"]))
+    assert issubclass(found["CrossEntropyLoss"], found["_Loss"])
+    assert found["_pair"](3) == (3, 3) and found["_pair"]([1, 2]) == (1, 2)
+    first, second = found["_get_clones"](nn.Linear(2, 2), 2)
+    assert first is not second and ig.equal(first.weight, second.weight)
+    found["cudnn"].benchmark = True
+    with pytest.raises(AttributeError, match="Linaer"):
+        _ = nn.modules.linear.Linaer
+    with pytest.raises(ImportError):
+        exec("from intaglio.nn.modules.loss import _Nothing", {})  # noqa: S102  # as above
+
+
+@pytest.mark.skipif(ig.cuda.is_available(), reason="mixed precision on CUDA is refused there")
+def test_mixed_precision_is_off_without_cuda() -> None:
+    w = ig.ones(2, requires_grad=True)
+    optimizer = ig.optim.SGD([w], lr=0.1)
+    ig.cuda.manual_seed_all(3)
+    ig.cuda.empty_cache()
+    for amp in (ig.cuda.amp, ig.amp):
+        with pytest.warns(UserWarning, match="no CUDA device"):
+            scaler = amp.GradScaler()
+        with pytest.warns(UserWarning, match="no CUDA device"):
+            context = amp.autocast() if amp is ig.cuda.amp else amp.autocast("cuda:0")
+        with context:
+            loss = (w**2).sum()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+    np.testing.assert_allclose(w.detach().numpy(), 0.64, rtol=1e-6)
+    with pytest.raises(ig.Error, match=r"model\.to\(bfloat16\)"):
+        ig.amp.autocast("cpu")
+
+
+def test_variable() -> None:
+    plain = ig.ones(2)
+    x = ig.autograd.Variable(plain, requires_grad=True)
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0] and not plain.requires_grad
+    plain[0] = 5
+    assert x[0].item() == 5.0
+    assert isinstance(plain, ig.autograd.Variable) and not isinstance(1, ig.autograd.Variable)
+    with pytest.raises(ig.Error, match="a tensor is wanted, not list"):
+        ig.autograd.Variable([1.0])
+
+
+def test_former_order_of_arguments() -> None:
+    x, y, z = ig.tensor([1.0]), ig.tensor([2.0]), ig.tensor([4.0])
+    assert ig.add(x, 0.5, y).item() == 2.0 and ig.sub(x, 0.5, y).item() == 0.0
+    x.mul_(2).add_(-0.5, y)
+    assert x.item() == 1.0
+    x.addcmul_(0.5, y, z)
+    assert x.item() == 5.0
+    x.addcdiv_(-1, z, y)
+    assert x.item() == 3.0
+    with pytest.raises((TypeError, ValueError)):
+        ig.add(x, 1, y, z)
+
+
+def test_probabilities_of_binary_cross_entropy() -> None:
+    target = ig.tensor([1.0, 0.0])
+    for p in ([1.5, 0.5], [0.5, -0.1], [float("nan"), 0.5]):
+        with pytest.raises(RuntimeError, match=r"f32\[2\].*binary_cross_entropy_with_logits"):
+            nn.functional.binary_cross_entropy(ig.tensor(p), target)
+    p = ig.tensor([1.0, 0.0], requires_grad=True)
+    nn.BCELoss()(p, target).backward()
+    assert ig.jit(nn.BCELoss())(ig.tensor([0.5, 0.5]), target).item() == pytest.approx(np.log(2))

@@ -1,0 +1,5 @@
+"""`DataParallel`, at the place where torch has it."""
+
+from intaglio.nn._data_parallel import DataParallel
+
+__all__ = ["DataParallel"]
