@@ -310,6 +310,13 @@ class DataLoader(Generic[Example_co]):
                 f" loader's state, {sorted(wanted)}"
             )
         given = dict(state_dict)
+        seed = 0 if given["base_seed"] is None else given["base_seed"]
+        counts = (given["epoch"], 0), (given["batches"], 0), (seed, 0), (given["last"], -1)
+        if not all(isinstance(n, int | np.integer) and n >= least for n, least in counts):
+            raise ArgumentError(
+                "DataLoader.load_state_dict: the state is damaged: epoch, batches, base_seed and"
+                f" last are whole numbers, not {[n for n, _ in counts]}"
+            )
         given["streams"] = [Stream(s["batches"], s["state"]) for s in given["streams"]]
         position = Position(**given)
         streams = max(self.num_workers, 1)

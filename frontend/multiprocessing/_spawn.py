@@ -19,7 +19,7 @@ from intaglio.compiler.errors import Error
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 _TEXT: Final = 1 << 15
-"""Characters of a traceback that a child sends: they fit into a pipe that nobody reads yet."""
+"""Bytes of a traceback that a child sends: they fit into a pipe that nobody reads yet."""
 
 
 class ProcessException(Error):
@@ -66,7 +66,8 @@ def _run(
     except KeyboardInterrupt:
         pass  # the parent is interrupted too, or has ended
     except Exception:
-        errors.send(traceback.format_exc()[-_TEXT:])
+        told = traceback.format_exc().encode(errors="replace")
+        errors.send(told[-_TEXT:].decode(errors="ignore"))
         sys.exit(1)
 
 
@@ -121,7 +122,7 @@ class ProcessContext:
         process, errors = self.processes[number], self._errors[number]
         pid, code = process.pid or 0, process.exitcode or 0
         if code < 0:
-            name = signal.Signals(-code).name
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             text = f"process {number} (pid {pid}) was ended by the signal {name}"
             return ProcessExitedException(text, number, pid, code, name)
         try:

@@ -431,6 +431,10 @@ def test_an_epoch_that_is_left_early_is_over():
 def test_states_that_do_not_fit_are_refused():
     with pytest.raises(ig.Error, match="keys"):
         DataLoader(Squares()).load_state_dict({"epoch": 1})
+    state = DataLoader(Squares()).state_dict()
+    for wrong in ({"batches": -1}, {"batches": "1"}, {"base_seed": 1.5}, {"last": None}):
+        with pytest.raises(ig.ArgumentError, match="damaged"):
+            DataLoader(Squares()).load_state_dict(state | wrong)
     loader = DataLoader(Counting(), 4, num_workers=2)
     next(iter(loader))
     with pytest.raises(ig.Error, match="2 workers"):

@@ -433,6 +433,16 @@ def exit_with(number: int, code: int) -> None:
     os._exit(code)
 
 
+def fail_at_length(number: int) -> None:
+    raise ValueError("\u6f22" * 40_000 + " the end")
+
+
+def test_a_long_error_does_not_fill_the_pipe() -> None:
+    """Nobody reads it before the process has ended. In UTF-8 it is three times as long."""
+    with pytest.raises(mp.ProcessRaisedException, match="\u6f22 the end"):
+        mp.start_processes(fail_at_length, start_method="fork")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_with_numbers(method: str) -> None:
     found = ig.zeros(2).share_memory_()
