@@ -62,6 +62,11 @@ class Tensor:
     def __new__(cls, data: Any = (), *args: Any, **kwargs: Any) -> Tensor:
         from intaglio._functions_create import as_float_tensor
 
+        if cls is Tensor and kwargs and next(iter(kwargs)) != "device":
+            raise ArgumentError(
+                f"Tensor() takes no {next(iter(kwargs))!r}; intaglio.tensor(data, dtype=...,"
+                " requires_grad=...) does"
+            )
         made = as_float_tensor(data, *args)
         return wrap(made._data, made._kind, cls)
 

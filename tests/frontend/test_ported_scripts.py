@@ -295,3 +295,9 @@ def test_probabilities_of_binary_cross_entropy() -> None:
     p = ig.tensor([1.0, 0.0], requires_grad=True)
     nn.BCELoss()(p, target).backward()
     assert ig.jit(nn.BCELoss())(ig.tensor([0.5, 0.5]), target).item() == pytest.approx(np.log(2))
+
+
+def test_the_class_of_tensors_ignores_no_option() -> None:
+    with pytest.raises(ig.Error, match=r"no 'requires_grad'; intaglio\.tensor\(data"):
+        ig.Tensor([1.0], requires_grad=True)
+    assert ig.Tensor([1, 2]).dtype is ig.float32 and ig.Tensor([1.0], device="cpu").item() == 1.0

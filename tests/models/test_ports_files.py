@@ -64,7 +64,7 @@ def names(quick: str, slow: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "name", names("dqn vae", "dcgan distillation metric_learning style transformer_lm")
+    "name", names("dqn vae", "distillation metric_learning style transformer_lm")
 )
 def test_step_from_a_file(name: str, tmp_path: Path) -> None:
     tools = begun(name, tmp_path)
