@@ -91,9 +91,7 @@ def once(line: list[str], seconds: float, draw: random.Random) -> int:
             except subprocess.TimeoutExpired:
                 os.killpg(run.pid, signal.SIGKILL)
                 raise
-    while_importing = (
-        run.returncode == -signal.SIGINT
-    )  # Python's own end, before there is a command
+    while_importing = run.returncode == -signal.SIGINT  # before there is a command
     assert while_importing or "Traceback" not in told, told
     return run.returncode
 
