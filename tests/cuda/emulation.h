@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <tuple>
 #include <utility>
 
@@ -166,7 +167,12 @@ static bool run_block() {
 }
 
 template <class Call> static bool launch(Index grid, Index threads, bool reversed, Call &call) {
-  if (!stacks) stacks = (char *)aligned_alloc(4096, STACK * MOST);
+  // Not reserved: every library has 128 MiB of these, and a process that had promised all of it could not fork.
+  if (!stacks) {
+    void *made = mmap(0, STACK * MOST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (made == MAP_FAILED) abort();
+    stacks = (char *)made;
+  }
   machine.grid = grid;
   machine.threads = threads;
   machine.count = threads.x * threads.y * threads.z;
