@@ -277,6 +277,41 @@ def test_lbfgs_equals_torch(search, options):
     assert set(theirs[2]) - {"al"} == set(ours[2])
 
 
+def fifty_steps(lib, optimizers, options):
+    """Losses of 50 steps on a random problem, and the parameters after them."""
+    random = np.random.default_rng(0)
+    parts = [random.standard_normal(s) for s in ((4, 3), (3,), (2, 2, 2), (6, 4), (6, 3))]
+    w, c, z, a, b = (lib.tensor(part.copy()) for part in parts)
+    parameters = [p.requires_grad_() for p in (w, c, z)]
+    opt = optimizers.LBFGS(parameters, **options)
+
+    def closure():
+        opt.zero_grad()
+        d = a @ w + c - b
+        loss = (d * d).mean() + 0.1 * (z**4).sum() + 0.05 * (w**2).sum() + (z.sin() * z).sum()
+        loss.backward()
+        return loss
+
+    return [float(opt.step(closure).item()) for _ in range(50)], parameters
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 0.1, "max_iter": 1},
+        {"lr": 0.5, "max_iter": 2, "history_size": 5},
+        {"lr": 1.0, "max_iter": 3, "line_search_fn": "strong_wolfe"},
+        {"lr": 0.2, "max_iter": 4, "max_eval": 5, "tolerance_change": 1e-12},
+    ],
+)
+def test_fifty_steps_of_lbfgs_equal_torchs(options):
+    ours, theirs = fifty_steps(ig, optim, options), fifty_steps(torch, torch.optim, options)
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=0, atol=1e-9)
+    for mine, its in zip(ours[1], theirs[1], strict=True):
+        difference = np.abs(mine.detach().numpy() - its.detach().numpy())
+        assert difference.max() < 1e-9
+
+
 def test_lbfgs_goes_on_with_torchs_state():
     def closure_of(lib, opt, x):
         def closure():
